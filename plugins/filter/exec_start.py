@@ -1,0 +1,57 @@
+# Copyright: inference.host contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+name: exec_start
+author: inference.host contributors (@inference-host)
+version_added: 0.1.0
+short_description: Command line of one planned instance, quoted for a systemd unit
+description:
+  - Renders threads, port, context and NUMA option of the instance as the engine's arguments.
+options:
+  _input:
+    description: One element of the plan's C(instances).
+    type: dict
+    required: true
+  binary:
+    description: Path of the engine on the host.
+    type: str
+    required: true
+  models_dir:
+    description: Folder of the models on the host.
+    type: str
+    required: true
+"""
+
+EXAMPLES = """
+- name: Show the command lines
+  ansible.builtin.debug:
+    msg: "{{ item | inference.host.exec_start('/usr/bin/llama-server', '/var/lib/inference/models') }}"
+  loop: "{{ inference_plan.instances }}"
+"""
+
+RETURN = """
+_value:
+  description: The value of an C(ExecStart=) line.
+  type: str
+"""
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.inference.host.plugins.module_utils.engine import engine_command, systemd_quote
+
+
+def exec_start(instance, binary, models_dir):
+    try:
+        return systemd_quote(engine_command(instance, binary, models_dir))
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """The filter, as Ansible finds it."""
+
+    def filters(self):
+        return {"exec_start": exec_start}

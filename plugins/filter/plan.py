@@ -1,0 +1,59 @@
+# Copyright: inference.host contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+name: plan
+author: inference.host contributors (@inference-host)
+version_added: 0.1.0
+short_description: The plan of one host from what it is and what is wanted
+description:
+  - Computes where each instance of each service runs (threads, CPUs, NUMA node, port) and which kernel settings
+    apply, each with its reason.
+  - Pure. The same input gives the same output and nothing is read or changed.
+options:
+  _input:
+    description: The host, as module M(inference.host.topology) returns it.
+    type: dict
+    required: true
+  services:
+    description: The services wanted, as in the variable C(inference_services).
+    type: list
+    required: true
+    elements: dict
+  policy:
+    description: Housekeeping cores, memory headroom, ports and kernel settings; what is absent or null is chosen by the plan.
+    type: dict
+    required: false
+"""
+
+EXAMPLES = """
+- name: Show the threads of each instance
+  ansible.builtin.debug:
+    msg: "{{ (inference_topology | inference.host.plan(inference_services)).instances | map(attribute='threads') }}"
+"""
+
+RETURN = """
+_value:
+  description: Instances, housekeeping CPUs, nginx, settings and warnings.
+  type: dict
+"""
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
+
+
+def plan(topology, services, policy=None):
+    try:
+        return make_plan(topology, services, policy)
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """The filter, as Ansible finds it."""
+
+    def filters(self):
+        return {"plan": plan}

@@ -1,0 +1,114 @@
+# Copyright: inference.host contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""CPU and node sets in the kernel's two spellings: lists such as `0-3,8` and hexadecimal masks such as `ff`.
+
+Both spellings are described in the kernel's documentation of `cpuset` ("List Format" and "Mask Format").
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_ID = 65535
+"""The largest id that is believed. The kernel's own limit is 8192 CPUs; more is junk, not a machine."""
+
+_NUMBER = re.compile(r"[0-9]{1,20}\Z")
+_HEX = re.compile(r"[0-9a-fA-F]+\Z")
+_PADDING = " \t\r\n\0"
+
+
+def parse_cpu_list(text):
+    """Return the sorted ids of a list such as `0-3,8`; the empty text is the empty list.
+
+    Blanks and NUL bytes around entries, and empty entries, are ignored, as some kernels write them.
+    Raises ValueError with a sentence for anything else: words, negative ids, ranges that run backwards and
+    ids above MAX_ID (a range is checked before it is expanded, so that `0-4294967295` costs nothing).
+    """
+    ids = set()
+    for entry in text.strip(_PADDING).split(","):
+        entry = entry.strip(_PADDING)
+        if entry:
+            first, last = _parse_range(entry)
+            ids.update(range(first, last + 1))
+    return sorted(ids)
+
+
+def _parse_range(entry):
+    """Return the first and the last id of one entry, `8` or `0-3`."""
+    first, dash, last = entry.partition("-")
+    numbers = [part.strip(_PADDING) for part in ((first, last) if dash else (first, first))]
+    if not all(_NUMBER.match(part) for part in numbers):
+        raise ValueError("CPU list entry %s is neither an id nor a range such as 0-3." % _shorten(entry))
+    low, high = int(numbers[0]), int(numbers[1])
+    if low > high:
+        raise ValueError("CPU list range %s runs backwards; the smaller id comes first." % _shorten(entry))
+    if high > MAX_ID:
+        raise ValueError("CPU list entry %s names an id above %d." % (_shorten(entry), MAX_ID))
+    return low, high
+
+
+def format_cpu_list(ids):
+    """Return ids (any order, duplicates allowed) as the shortest list, such as `0-3,8`; `""` for none.
+
+    Raises ValueError for an id that is not an integer from 0 to MAX_ID.
+    """
+    ranges = []
+    for number in _checked(ids):
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ",".join(str(low) if low == high else "%d-%d" % (low, high) for low, high in ranges)
+
+
+def parse_cpu_mask(text):
+    """Return the sorted ids of a hexadecimal mask such as `ff`, `0xff` or `00000001,ffffffff`.
+
+    Comma-separated groups hold 32 bits each, the lowest ids in the last group. Blanks and NUL bytes around it
+    are ignored; the empty text is the empty list. Raises ValueError for anything that is not such a mask.
+    """
+    text = text.strip(_PADDING)
+    if text[:2] in ("0x", "0X"):
+        text = text[2:]
+    if not text:
+        return []
+    if len(text) > (MAX_ID + 1) // 4 * 9 // 8:
+        raise ValueError("CPU mask %s has bits above %d." % (_shorten(text), MAX_ID))
+    groups = text.split(",")
+    if not all(_HEX.match(group) for group in groups) or (len(groups) > 1 and max(map(len, groups)) > 8):
+        raise ValueError("CPU mask %s is not hexadecimal groups of 32 bits, such as ff or 1,ffffffff." % _shorten(text))
+    bits = int("".join(group.zfill(8) for group in groups), 16)
+    ids = _bit_numbers(bits)
+    if ids and ids[-1] > MAX_ID:
+        raise ValueError("CPU mask %s has bits above %d." % (_shorten(text), MAX_ID))
+    return ids
+
+
+def _bit_numbers(bits):
+    """Return the numbers of the set bits, lowest first."""
+    return [position for position, digit in enumerate(reversed(bin(bits)[2:])) if digit == "1"]
+
+
+def format_cpu_mask(ids):
+    """Return ids as a hexadecimal mask without commas or prefix, such as `ff`; `0` for none.
+
+    Raises ValueError for an id that is not an integer from 0 to MAX_ID.
+    """
+    bits = 0
+    for number in _checked(ids):
+        bits |= 1 << number
+    return "%x" % bits
+
+
+def _checked(ids):
+    """Return the sorted distinct ids, or raise ValueError for one that is no id."""
+    ids = list(ids)
+    for number in ids:
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_ID:
+            raise ValueError("CPU id %s is not an integer from 0 to %d." % (_shorten(str(number)), MAX_ID))
+    return sorted(set(ids))
+
+
+def _shorten(text):
+    """Quote a text for a message, cut to a length that a person reads."""
+    return repr(text if len(text) <= 40 else text[:40] + "...")

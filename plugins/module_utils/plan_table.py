@@ -1,0 +1,32 @@
+# Copyright: inference.host contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The plan as tables that a person reads on a terminal."""
+
+from __future__ import annotations
+
+from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list
+
+
+def table(headings, rows):
+    """Return lines with left-aligned columns, two blanks apart; the last column is as long as it must be."""
+    rows = [[str(cell) for cell in row] for row in [headings] + rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def plan_table(plan):
+    """Return the plan as text: instances, then the kernel settings, then warnings."""
+    instances = [[
+        instance["service"], instance["index"], instance["cpu_range"],
+        format_cpu_list(instance["numa_nodes"]), instance["threads"], instance["port"],
+        "; ".join((instance["reasons"]["threads"], instance["reasons"]["numa"])),
+    ] for instance in plan["instances"]]
+    settings = [[
+        setting["role"], setting["name"], setting["value"] if setting["applies"] else "not applicable",
+        setting["reason"] if setting["applies"] else setting["why_not"],
+    ] for setting in plan["settings"]]
+    lines = table(["SERVICE", "INSTANCE", "CPUS", "NODE", "THREADS", "PORT", "WHY"], instances)
+    lines += ["", "housekeeping CPUs: %s" % (format_cpu_list(plan["housekeeping_cpus"]) or "none (a small host)")]
+    lines += [""] + table(["ROLE", "SETTING", "VALUE", "WHY"], settings)
+    lines += ["warning: " + warning for warning in plan["warnings"]]
+    return "\n".join(lines)

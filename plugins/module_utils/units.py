@@ -1,0 +1,67 @@
+# Copyright: inference.host contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What systemd and the kernel say of running units, and what must be done about it."""
+
+from __future__ import annotations
+
+from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list, parse_cpu_list
+
+REVISION = "INFERENCE_REVISION"
+"""Environment variable that each unit sets to a digest of itself: what runs is compared with what is written."""
+
+PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID", "Environment", "NeedDaemonReload")
+
+
+def parse_show(text):
+    """Return {unit: {property: value}} from the output of `systemctl show` for several units."""
+    units = {}
+    for block in text.strip().split("\n\n"):
+        pairs = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if "Id" in pairs:
+            units[pairs["Id"]] = pairs
+    return units
+
+
+def wanted_revision(properties):
+    """Return the revision that the unit files ask for, or None where the unit sets none."""
+    for word in properties.get("Environment", "").split():
+        if word.startswith(REVISION + "="):
+            return word[len(REVISION) + 1:]
+    return None
+
+
+def running_revision(environ):
+    """Return the revision in a process's environment (`/proc/PID/environ`, bytes), or None."""
+    for entry in environ.split(b"\0"):
+        if entry.startswith(REVISION.encode() + b"="):
+            return entry.split(b"=", 1)[1].decode("ascii", "replace")
+    return None
+
+
+def action_needed(properties, environ):
+    """Return `start`, `restart` or None for one unit.
+
+    The decision rests on what runs, not on what this run changed, so that an interrupted run can be repeated.
+    """
+    if properties.get("ActiveState") != "active":
+        return "start"
+    if wanted_revision(properties) != running_revision(environ):
+        return "restart"
+    return None
+
+
+def status_field(status, name):
+    """Return a field of `/proc/PID/status`, such as Cpus_allowed_list, or None."""
+    for line in status.splitlines():
+        if line.startswith(name + ":"):
+            return line.split(":", 1)[1].strip()
+    return None
+
+
+def placement_fault(unit, wanted_cpus, status):
+    """Return a sentence when the process's effective CPUs are not the wanted ones, or None."""
+    effective = status_field(status, "Cpus_allowed_list")
+    if effective is None or parse_cpu_list(effective) == sorted(wanted_cpus):
+        return None
+    return "%s runs on CPUs %s; the plan says %s: its cpuset or CPUAffinity= did not take effect." % (
+        unit, effective, format_cpu_list(wanted_cpus))

@@ -1,0 +1,184 @@
+# Copyright: inference.host contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: instances
+author: inference.host contributors (@inference-host)
+version_added: 0.1.0
+short_description: Bring inference units to what their unit files say and read back where they run
+description:
+  - Enables the units, starts those that do not run and restarts, one after the other, those that run with another
+    revision than their unit files have.
+  - Whether a restart is needed is read from the running process, so an interrupted run can be repeated.
+  - Reads the effective CPUs of each process back and fails when they are not the planned ones.
+options:
+  instances:
+    description: The units wanted.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      unit:
+        description: Name of the unit, such as C(inference-chat@0.service).
+        type: str
+        required: true
+      cpus:
+        description: Logical CPU ids that the plan gives to it.
+        type: list
+        elements: int
+        required: true
+  others:
+    description: Pattern of the units that this list owns; those that match and are not in it are stopped and disabled.
+    type: str
+    default: inference-*@*.service
+attributes:
+  check_mode:
+    support: full
+    description: Says what would be started, restarted and stopped.
+  diff_mode:
+    support: none
+    description: States are returned, not compared as text.
+"""
+
+EXAMPLES = """
+- name: Run two instances
+  inference.host.instances:
+    instances:
+      - unit: inference-chat@0.service
+        cpus: [2, 3, 4]
+      - unit: inference-chat@1.service
+        cpus: [5, 6, 7]
+"""
+
+RETURN = """
+instances:
+  description: What was found and done, a unit each.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    unit:
+      description: Name of the unit.
+      type: str
+    action:
+      description: C(start), C(restart), or null when nothing was needed.
+      type: str
+    enabled:
+      description: Whether the unit had to be enabled.
+      type: bool
+    effective_cpus:
+      description: CPUs that the kernel lets the process use, as a list such as C(0-3); null in check mode.
+      type: str
+    effective_memory_nodes:
+      description: NUMA nodes that the kernel lets the process use; null in check mode.
+      type: str
+stopped:
+  description: Units that were stopped and disabled because they are no longer wanted.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.inference.host.plugins.module_utils import units
+
+
+class Units:
+    """The few systemctl calls that the module needs."""
+
+    def __init__(self, module):
+        self.module = module
+
+    def systemctl(self, *arguments):
+        return self.module.run_command(["systemctl", "--no-pager"] + list(arguments))
+
+    def must(self, unit, *arguments):
+        status, _out, error = self.systemctl(*(arguments + (unit,)))
+        if status:
+            _status, journal, _error = self.module.run_command(["journalctl", "--no-pager", "-n", "20", "-o", "cat", "-u", unit])
+            self.module.fail_json(msg="%s could not %s: %s The last lines of its journal:\n%s" % (
+                unit, arguments[0], error.strip(), journal.strip()))
+
+    def show(self, names):
+        _status, out, _error = self.systemctl("show", "--property=" + ",".join(units.PROPERTIES), *names)
+        return units.parse_show(out)
+
+    def strangers(self, pattern, names):
+        """Loaded or enabled units of the pattern that are not wanted."""
+        _status, active, _error = self.systemctl("list-units", "--all", "--plain", "--no-legend", pattern)
+        _status, files, _error = self.systemctl("list-unit-files", "--state=enabled", "--plain", "--no-legend", pattern)
+        found = {line.split()[0] for line in (active + files).splitlines() if line.strip()}
+        return sorted(name for name in found if name not in names and "@." not in name)
+
+
+def read(path):
+    """The file's bytes; nothing when the process has just gone."""
+    try:
+        with open(path, "rb") as handle:
+            return handle.read()
+    except OSError:
+        return b""
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "instances": {
+                "type": "list", "elements": "dict", "required": True,
+                "options": {
+                    "unit": {"type": "str", "required": True},
+                    "cpus": {"type": "list", "elements": "int", "required": True},
+                },
+            },
+            "others": {"type": "str", "default": "inference-*@*.service"},
+        },
+        supports_check_mode=True,
+    )
+    systemd = Units(module)
+    wanted = {entry["unit"]: entry["cpus"] for entry in module.params["instances"]}
+    stopped = systemd.strangers(module.params["others"], wanted)
+    if not module.check_mode:
+        for unit in stopped:
+            systemd.must(unit, "disable", "--now")
+    found = systemd.show(wanted) if wanted else {}
+    if not module.check_mode and any(unit["NeedDaemonReload"] == "yes" for unit in found.values()):
+        systemd.systemctl("daemon-reload")
+        found = systemd.show(wanted)
+    results = [bring_up(module, systemd, unit, cpus, found.get(unit, {})) for unit, cpus in wanted.items()]
+    changed = bool(stopped) or any(result["action"] or result["enabled"] for result in results)
+    module.exit_json(changed=changed, instances=results, stopped=stopped)
+
+
+def bring_up(module, systemd, unit, cpus, properties):
+    """Enable and (re)start one unit if needed, then read back where it runs."""
+    if properties.get("LoadState") != "loaded" and not module.check_mode:
+        module.fail_json(msg="%s is not a unit that systemd can load; its unit file is missing or wrong." % unit)
+    result = {
+        "unit": unit,
+        "action": units.action_needed(properties, read("/proc/%s/environ" % properties.get("MainPID", "0"))),
+        "enabled": properties.get("UnitFileState") != "enabled",
+        "effective_cpus": None,
+        "effective_memory_nodes": None,
+    }
+    if module.check_mode:
+        return result
+    if result["enabled"]:
+        systemd.must(unit, "enable")
+    if result["action"]:
+        systemd.systemctl("reset-failed", unit)
+        systemd.must(unit, "restart")
+        properties = systemd.show([unit])[unit]
+    status = read("/proc/%s/status" % properties["MainPID"]).decode()
+    fault = units.placement_fault(unit, cpus, status)
+    if fault:
+        module.fail_json(msg=fault)
+    result["effective_cpus"] = units.status_field(status, "Cpus_allowed_list")
+    result["effective_memory_nodes"] = units.status_field(status, "Mems_allowed_list")
+    return result
+
+
+if __name__ == "__main__":
+    main()
