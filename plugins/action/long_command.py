@@ -55,7 +55,8 @@ class ActionModule(ActionBase):
         return {"changed": True, "rc": 0}
 
     def _remote(self, command, args):
-        result = self._low_level_execute_command(command)
+        # Something on standard input keeps ssh from asking for a terminal, whose end would take the command along.
+        result = self._low_level_execute_command(command, in_data=b"\n")
         if result["rc"] != 0:
             raise AnsibleActionFail("%s could not be followed in %s: %s" % (
                 args["title"], args["folder"], (result["stderr"] or result["stdout"]).strip()))

@@ -178,23 +178,14 @@ def _unlink(path):
 
 
 @contextlib.contextmanager
-def locked(folders):
-    """Hold an exclusive lock on each folder (on the nearest one that exists), waiting for other runs to end.
+def locked(path):
+    """Hold the lock file `path` (made when missing, readable by its owner only), waiting until other runs end.
 
-    The lock is on the folder itself, so it leaves no lock file, and the kernel drops it when the process dies.
+    The kernel drops the lock when the process dies. The file stays, for removing it would let two runs in.
     """
-    handles = []
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        for folder in sorted({_existing(folder) for folder in folders}):  # one order for all, so no two wait crosswise
-            handles.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
-            fcntl.flock(handles[-1], fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        for handle in handles:
-            os.close(handle)
-
-
-def _existing(folder):
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    return os.path.realpath(folder)
+        os.close(handle)

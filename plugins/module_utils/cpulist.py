@@ -38,12 +38,12 @@ def _parse_range(entry):
     first, dash, last = entry.partition("-")
     numbers = [part.strip(_PADDING) for part in ((first, last) if dash else (first, first))]
     if not all(_NUMBER.match(part) for part in numbers):
-        raise ValueError("CPU list entry %s is neither an id nor a range such as 0-3." % _shorten(entry))
+        raise ValueError(f"CPU list entry {_shorten(entry)} is neither an id nor a range such as 0-3.")
     low, high = int(numbers[0]), int(numbers[1])
     if low > high:
-        raise ValueError("CPU list range %s runs backwards; the smaller id comes first." % _shorten(entry))
+        raise ValueError(f"CPU list range {_shorten(entry)} runs backwards; the smaller id comes first.")
     if high > MAX_ID:
-        raise ValueError("CPU list entry %s names an id above %d." % (_shorten(entry), MAX_ID))
+        raise ValueError(f"CPU list entry {_shorten(entry)} names an id above {MAX_ID}.")
     return low, high
 
 
@@ -58,7 +58,7 @@ def format_cpu_list(ids):
             ranges[-1][1] = number
         else:
             ranges.append([number, number])
-    return ",".join(str(low) if low == high else "%d-%d" % (low, high) for low, high in ranges)
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
 
 
 def parse_cpu_mask(text):
@@ -73,14 +73,14 @@ def parse_cpu_mask(text):
     if not text:
         return []
     if len(text) > (MAX_ID + 1) // 4 * 9 // 8:
-        raise ValueError("CPU mask %s has bits above %d." % (_shorten(text), MAX_ID))
+        raise ValueError(f"CPU mask {_shorten(text)} has bits above {MAX_ID}.")
     groups = text.split(",")
     if not all(_HEX.match(group) for group in groups) or (len(groups) > 1 and max(map(len, groups)) > 8):
-        raise ValueError("CPU mask %s is not hexadecimal groups of 32 bits, such as ff or 1,ffffffff." % _shorten(text))
+        raise ValueError(f"CPU mask {_shorten(text)} is not hexadecimal groups of 32 bits, such as ff or 1,ffffffff.")
     bits = int("".join(group.zfill(8) for group in groups), 16)
     ids = _bit_numbers(bits)
     if ids and ids[-1] > MAX_ID:
-        raise ValueError("CPU mask %s has bits above %d." % (_shorten(text), MAX_ID))
+        raise ValueError(f"CPU mask {_shorten(text)} has bits above {MAX_ID}.")
     return ids
 
 
@@ -97,7 +97,7 @@ def format_cpu_mask(ids):
     bits = 0
     for number in _checked(ids):
         bits |= 1 << number
-    return "%x" % bits
+    return f"{bits:x}"
 
 
 def _checked(ids):
@@ -105,7 +105,7 @@ def _checked(ids):
     ids = list(ids)
     for number in ids:
         if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_ID:
-            raise ValueError("CPU id %s is not an integer from 0 to %d." % (_shorten(str(number)), MAX_ID))
+            raise ValueError(f"CPU id {_shorten(str(number))} is not an integer from 0 to {MAX_ID}.")
     return sorted(set(ids))
 
 

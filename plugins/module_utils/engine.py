@@ -49,3 +49,10 @@ def systemd_quote(words):
         plain = escaped == word and word and not set(word) & set(" ';")
         quoted.append(word if plain else '"%s"' % escaped)
     return " ".join(quoted)
+
+
+def unit_text(value):
+    """Return a text as it stands between double quotes in a unit file's `Environment=` line."""
+    if any(ord(letter) < 32 for letter in value):
+        raise PlanError("environment value %r has a control character; write it as one line of text." % value)
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")

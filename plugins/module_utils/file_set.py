@@ -16,6 +16,7 @@ import pwd
 import re
 import stat
 import subprocess
+import tempfile
 import typing
 
 from ansible_collections.inference.host.plugins.module_utils import atomic
@@ -110,15 +111,11 @@ def recover(files, absent):
     return [path for path in sorted(paths) if atomic.put_back(path)]
 
 
-def lock_folders(files, absent):
-    """Return the folders to hold with `atomic.locked` while the set is read and written."""
-    folders = {os.path.dirname(item["path"]) for item in files}
-    return sorted(folders.union(os.path.dirname(_literal_part(pattern)) for pattern in absent))
-
-
-def _literal_part(pattern):
-    """Return the pattern up to its first wildcard: `/etc/x*.d/y` gives `/etc/x`."""
-    return _WILDCARD.split(pattern, 1)[0]
+def lock_path():
+    """Return the lock file that keeps two runs from mixing, for `atomic.locked`; one for all sets of a host."""
+    if os.access("/run", os.W_OK):
+        return "/run/inference.host.lock"
+    return os.path.join(tempfile.gettempdir(), f"inference.host-{os.geteuid()}.lock")
 
 
 def make_plan(files, absent, directories, check_mode=False):

@@ -8,7 +8,8 @@ from ansible_collections.inference.host.plugins.module_utils.cpulist import form
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.placement import (
     Nodes, check_sum, choose_nodes, default_housekeeping, split_housekeeping, threads_wanted, usable_cores)
-from ansible_collections.inference.host.plugins.module_utils.services import check_policy, check_services
+from ansible_collections.inference.host.plugins.module_utils.services import (
+    check_policy, check_services, release_file)
 from ansible_collections.inference.host.plugins.module_utils.settings import plan_settings
 
 COMPUTE_MIB = 512
@@ -20,9 +21,10 @@ def make_plan(topology, services, policy=None):
 
     topology: as module `topology` returns it. services: `inference_services`. policy: see POLICY_FIELDS in services.py.
     The answer is a dict:
-      instances: list of {name, service, runtime, model, cpus, cpu_range, cpu_mask, numa_policy, numa_nodes, threads,
-        threads_batch, port, memory_mib: {weights, kv_cache, compute, prompt_cache}, environment, arguments, nice,
-        context, parallel, batch, ubatch, cache_type, cache_ram_mib, reasons}, in the order of `services`;
+      services: list of {name, runtime, environment, nice}, in the order given;
+      instances: list of {name, service, index, unit, runtime, model, model_file, cpus, cpu_range, cpu_mask, numa_policy,
+        numa_nodes, numa_range, threads, threads_batch, port, memory_mib: {weights, kv_cache, compute, prompt_cache},
+        arguments, context, parallel, batch, ubatch, cache_type, cache_ram_mib, reasons}, service by service;
       housekeeping_cpus: sorted CPU ids; nginx: {listen_port, workers, cpus, upstreams};
       settings: kernel settings (see settings.py); warnings: list of sentences.
     Pure: the same input gives the same output. Raises PlanError with one sentence for what is wrong or does not fit.
@@ -49,6 +51,7 @@ def make_plan(topology, services, policy=None):
     settings, warnings = plan_settings(topology, policy["settings"])
     kept_cpus = sorted(cpu for core in housekeeping for cpu in core)
     return {
+        "services": [{key: service[key] for key in ("name", "runtime", "environment", "nice")} for service in services],
         "instances": instances,
         "housekeeping_cpus": kept_cpus,
         "nginx": plan_nginx(instances, services, kept_cpus, len(housekeeping), policy["listen_port"]),
@@ -91,19 +94,21 @@ def place_instance(nodes, service, index, threads, threads_reason):
         raise PlanError("%s needs %d free physical cores on NUMA node(s) %s; %d are left." % (
             name, threads, format_cpu_list(chosen), len(taken)))
     cpus = sorted(core[0] for core in taken)
-    copied = ("runtime", "environment", "arguments", "nice", "context", "parallel", "batch", "ubatch", "cache_type",
-              "cache_ram_mib")
+    copied = ("runtime", "arguments", "context", "parallel", "batch", "ubatch", "cache_type", "cache_ram_mib")
     instance = {key: service[key] for key in copied}
     instance.update({
         "name": name,
         "service": service["name"],
         "index": index,
+        "unit": "inference-%s@%d.service" % (service["name"], index),
         "model": service["model"]["name"],
+        "model_file": release_file(service["model"]),
         "cpus": cpus,
         "cpu_range": format_cpu_list(cpus),
         "cpu_mask": format_cpu_mask(cpus),
         "numa_policy": numa_policy,
         "numa_nodes": chosen,
+        "numa_range": format_cpu_list(chosen),
         "threads": threads,
         "threads_batch": service["threads_batch"] or threads,
         "memory_mib": memory,

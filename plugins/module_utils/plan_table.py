@@ -30,3 +30,26 @@ def plan_table(plan):
     lines += [""] + table(["ROLE", "SETTING", "VALUE", "WHY"], settings)
     lines += ["warning: " + warning for warning in plan["warnings"]]
     return "\n".join(lines)
+
+
+def summary(plan, answers, host):
+    """Return what answers where, as text: `answers` are completions, one a service, with llama.cpp's timings."""
+    lines = [plan_table(plan), ""]
+    for service, answer in zip(plan["services"], answers):
+        completion = answer["json"]
+        url = "http://%s:%d/%s/v1" % (host, plan["nginx"]["listen_port"], service["name"])
+        lines.append("%s answers at %s" % (service["name"], url))
+        lines.append("  %s" % " ".join(completion["choices"][0]["text"].split()))
+        speed = (completion.get("timings") or {}).get("predicted_per_second")
+        lines.append("  %.1f tokens per second" % speed if speed else "  the engine gave no timings")
+    return "\n".join(lines)
+
+
+def nvidia_report(topology):
+    """Return one sentence for each NVIDIA card, or why there is nothing to report."""
+    cards = [gpu for gpu in topology["gpus"] if gpu["vendor"] in ("nvidia", "10de", "0x10de")]
+    if not cards:
+        return ["not applicable: no NVIDIA card on PCI"]
+    return ["%s: NUMA node %s, driver %s" % (
+        card["address"], "unknown" if card["numa_node"] in (None, -1) else card["numa_node"], card.get("driver") or "none")
+        for card in cards]

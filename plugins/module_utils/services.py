@@ -98,6 +98,13 @@ POLICY_FIELDS = {
     "settings": ({}, ((lambda value: isinstance(value, dict)), "a mapping of setting names to values")),
 }
 
+POLICY_VARIABLES = {
+    "housekeeping_cores": "topology_housekeeping_cores",
+    "memory_headroom_mib": "topology_memory_headroom_mib",
+    "first_port": "topology_first_port",
+    "listen_port": "nginx_listen_port",
+}
+
 
 def check_services(services):
     """Return `services` completed with defaults, in the order given.
@@ -129,13 +136,35 @@ def check_services(services):
     return checked
 
 
+def with_sizes(services, releases):
+    """Return checked services whose models have `weights_mib` filled in from what was found of their files.
+
+    `releases`: results of module model_release, each {name, size_bytes}; the user's own number wins.
+    """
+    sizes = {release["name"]: -(-release["size_bytes"] // (1 << 20)) for release in releases}
+    services = check_services(services)
+    for service in services:
+        model = service["model"]
+        model["weights_mib"] = model["weights_mib"] or sizes.get(model["name"])
+    return services
+
+
+def release_file(model):
+    """Return where a model's file lies below the folder of the models: `NAME/RELEASE/FILE`."""
+    filename = model["filename"] or model["source"].split("?")[0].rsplit("/", 1)[-1]
+    return "%s/%s/%s" % (model["name"], model["sha256"][:12], filename)
+
+
 def check_policy(policy):
     """Return the policy completed with defaults; a key that is null means that the plan chooses."""
-    return check_fields("policy", {} if policy is None else policy, POLICY_FIELDS)
+    return check_fields("policy", {} if policy is None else policy, POLICY_FIELDS, POLICY_VARIABLES)
 
 
-def check_fields(where, given, fields):
-    """Check one mapping against its table of fields and return it complete."""
+def check_fields(where, given, fields, variables=None):
+    """Check one mapping against its table of fields and return it complete.
+
+    `variables` names the user's own variable where it is not `where.key`.
+    """
     if not isinstance(given, dict):
         raise PlanError("%s is %s; it must be a mapping." % (where, kind(given)))
     for key in given:
@@ -144,12 +173,13 @@ def check_fields(where, given, fields):
     complete = {}
     for key, (default, (accepts, allowed)) in fields.items():
         value = given.get(key)
+        variable = (variables or {}).get(key, "%s.%s" % (where, key))
         if value is None:
             if default is REQUIRED:
-                raise PlanError("%s.%s is missing; it must be %s." % (where, key, allowed))
+                raise PlanError("%s is missing; it must be %s." % (variable, allowed))
             value = default.copy() if isinstance(default, (dict, list)) else default
         elif not accepts(value):
-            raise PlanError("%s.%s is %s; it must be %s." % (where, key, kind(value), allowed))
+            raise PlanError("%s is %s; it must be %s." % (variable, kind(value), allowed))
         complete[key] = value
     return complete
 
@@ -160,6 +190,9 @@ def suggestion(key, known):
 
 
 def kind(value):
-    """The value as an error message shows it: texts in quotes, so that "8" is seen to be no number."""
-    shown = repr(value) if isinstance(value, str) else str(value)
+    """The value as an error message shows it: texts in quotes, so that "8" is seen to be no number. What a mapping or
+    a list holds is not shown, since it may hold secrets."""
+    if isinstance(value, (dict, list)):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    shown = repr(str(value)) if isinstance(value, str) else str(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -18,6 +18,7 @@ LARGE = 32 * 1024 * 1024
 MAX_NAMES = 20000
 """Entries of one directory that are looked at."""
 
+_CHUNK = 32 * 1024
 _PADDING = " \t\r\n\0"
 _INTEGER = re.compile(r"-?[0-9]{1,20}\Z")
 _BRACKETED = re.compile(r"\[([^\[\]]*)\]")
@@ -45,11 +46,11 @@ class Tree:
 
     def at(self, path):
         """Return the path in this machine's own file system."""
-        return os.path.join(self.root, path)
+        return os.path.join(self.root, path.lstrip("/"))
 
     def why(self, path):
         """Return why the last reading of `path` gave nothing, as `/path: reason`."""
-        return "/%s: %s" % (path, self._reasons.get(path, "nothing of use in it"))
+        return f"/{path}: {self._reasons.get(path, 'nothing of use in it')}"
 
     def note(self, key, sentence):
         """Keep the first reason for the key that could not be answered."""
@@ -57,7 +58,8 @@ class Tree:
 
     def missing(self, key, *paths):
         """Note that `key` is null because none of `paths` gave an answer; returns None."""
-        self.note(key, "Not known: %s." % "; ".join(self.why(path) for path in paths))
+        reasons = "; ".join(self.why(path) for path in paths)
+        self.note(key, f"Not known: {reasons}.")
 
     def read(self, path, limit=SMALL):
         """Return the text of a file without the blanks and NUL bytes around it, or None."""
@@ -88,7 +90,7 @@ class Tree:
         """
         mask = self.read(mask_path)
         if mask:
-            ids = self._parse(mask_path, parse_cpu_mask, mask)
+            ids = self._parse(mask_path, mask, parse_cpu_mask)
             if ids is not None:
                 return ids
         return self.read_list(list_path) if list_path else None
@@ -96,7 +98,11 @@ class Tree:
     def read_list(self, path):
         """Return the sorted ids of a list such as `0-3,8`, or None; an empty file is the empty list."""
         text = self.read(path)
-        return None if text is None else self._parse(path, parse_cpu_list, text)
+        return None if text is None else self.parse_list(path, text)
+
+    def parse_list(self, path, text):
+        """Return the sorted ids of a list that was found in the file `path`, or None."""
+        return self._parse(path, text, parse_cpu_list)
 
     def read_choice(self, path):
         """Return (chosen, sorted choices) of a file such as `always [madvise] never`, or (None, [])."""
@@ -148,7 +154,7 @@ class Tree:
     def _refuse(self, path, reason):
         self._reasons[path] = reason
 
-    def _parse(self, path, parse, text):
+    def _parse(self, path, text, parse):
         try:
             return parse(text)
         except ValueError as error:
@@ -171,17 +177,17 @@ class Tree:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         handle = os.open(path, _FLAGS)
+        pieces, size = [], 0
         try:
-            data = os.read(handle, limit + 1)
-            more = data
-            while more and len(data) <= limit:
-                more = os.read(handle, limit + 1 - len(data))
-                data += more
+            while size <= limit:
+                piece = os.read(handle, _CHUNK)
+                if not piece:
+                    return b"".join(pieces)
+                pieces.append(piece)
+                size += len(piece)
         finally:
             os.close(handle)
-        if len(data) > limit:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-        return data
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
 
 
 def _printable(name):
@@ -191,4 +197,5 @@ def _printable(name):
 
 def natural(name):
     """Sort key that puts cpu2 before cpu10."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
+    parts = re.split(r"([0-9]+)", name)
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)]

@@ -9,7 +9,8 @@ from ansible_collections.inference.host.plugins.module_utils.cpulist import form
 REVISION = "INFERENCE_REVISION"
 """Environment variable that each unit sets to a digest of itself: what runs is compared with what is written."""
 
-PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID", "Environment", "NeedDaemonReload")
+PROPERTIES = (
+    "Id", "LoadState", "ActiveState", "UnitFileState", "MainPID", "Environment", "LoadCredential", "NeedDaemonReload")
 
 
 def parse_show(text):
@@ -38,16 +39,22 @@ def running_revision(environ):
     return None
 
 
-def action_needed(properties, environ):
+def credentials(properties):
+    """Return the unit's credentials as (name, path of the source) pairs, from its `LoadCredential=` lines."""
+    return [tuple(word.split(":", 1)) for word in properties.get("LoadCredential", "").split() if ":" in word]
+
+
+def action_needed(properties, environ, loaded_credentials=()):
     """Return `start`, `restart` or None for one unit.
 
     The decision rests on what runs, not on what this run changed, so that an interrupted run can be repeated.
+    `loaded_credentials`: (content of the source, content that the process got) pairs.
     """
     if properties.get("ActiveState") != "active":
         return "start"
     if wanted_revision(properties) != running_revision(environ):
         return "restart"
-    return None
+    return "restart" if any(wanted != got for wanted, got in loaded_credentials) else None
 
 
 def status_field(status, name):

@@ -178,7 +178,7 @@ def main():
     except file_set.FileSetError as error:
         module.fail_json(msg=str(error), invocation=_invocation(module.params))
     except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {atomic.words(error)}", invocation=_invocation(module.params))
+        module.fail_json(msg=f"{error.filename} cannot be used: {atomic.words(error)}", invocation=_invocation(module.params))
     paths = file_set.changed_paths(plan)
     result = {"changed": bool(paths), "changed_paths": paths, "invocation": _invocation(module.params)}
     if module._diff:
@@ -191,7 +191,7 @@ def _work(module, files, absent, directories):
     if module.check_mode:
         return file_set.make_plan(files, absent, directories, check_mode=True)
     file_set.check_arguments(files, absent, directories)
-    with atomic.locked(file_set.lock_folders(files, absent)):
+    with atomic.locked(file_set.lock_path()):
         for path in file_set.recover(files, absent):
             module.warn(f"An earlier run was cut off; {path} was put back first.")
         plan = file_set.make_plan(files, absent, directories)

@@ -15,20 +15,9 @@ description:
   - Reads the effective CPUs of each process back and fails when they are not the planned ones.
 options:
   instances:
-    description: The units wanted.
-    type: list
-    elements: dict
+    description: The units wanted, each with the logical CPU ids that the plan gives to it.
+    type: dict
     required: true
-    suboptions:
-      unit:
-        description: Name of the unit, such as C(inference-chat@0.service).
-        type: str
-        required: true
-      cpus:
-        description: Logical CPU ids that the plan gives to it.
-        type: list
-        elements: int
-        required: true
   others:
     description: Pattern of the units that this list owns; those that match and are not in it are stopped and disabled.
     type: str
@@ -46,10 +35,8 @@ EXAMPLES = """
 - name: Run two instances
   inference.host.instances:
     instances:
-      - unit: inference-chat@0.service
-        cpus: [2, 3, 4]
-      - unit: inference-chat@1.service
-        cpus: [5, 6, 7]
+      inference-chat@0.service: [2, 3, 4]
+      inference-chat@1.service: [5, 6, 7]
 """
 
 RETURN = """
@@ -126,19 +113,13 @@ def read(path):
 def main():
     module = AnsibleModule(
         argument_spec={
-            "instances": {
-                "type": "list", "elements": "dict", "required": True,
-                "options": {
-                    "unit": {"type": "str", "required": True},
-                    "cpus": {"type": "list", "elements": "int", "required": True},
-                },
-            },
+            "instances": {"type": "dict", "required": True},
             "others": {"type": "str", "default": "inference-*@*.service"},
         },
         supports_check_mode=True,
     )
     systemd = Units(module)
-    wanted = {entry["unit"]: entry["cpus"] for entry in module.params["instances"]}
+    wanted = module.params["instances"]
     stopped = systemd.strangers(module.params["others"], wanted)
     if not module.check_mode:
         for unit in stopped:
@@ -156,9 +137,12 @@ def bring_up(module, systemd, unit, cpus, properties):
     """Enable and (re)start one unit if needed, then read back where it runs."""
     if properties.get("LoadState") != "loaded" and not module.check_mode:
         module.fail_json(msg="%s is not a unit that systemd can load; its unit file is missing or wrong." % unit)
+    environ = read("/proc/%s/environ" % properties.get("MainPID", "0"))
+    credentials = [(read(source), read("/run/credentials/%s/%s" % (unit, name)))
+                   for name, source in units.credentials(properties)]
     result = {
         "unit": unit,
-        "action": units.action_needed(properties, read("/proc/%s/environ" % properties.get("MainPID", "0"))),
+        "action": units.action_needed(properties, environ, credentials),
         "enabled": properties.get("UnitFileState") != "enabled",
         "effective_cpus": None,
         "effective_memory_nodes": None,

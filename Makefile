@@ -1,0 +1,78 @@
+# `make site` and `make test` are all that a newcomer needs; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/inference.host
+MODEL := $(CACHE)/models/gemma-3-270m-q4_k_m.gguf
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+READY := .venv/.ready
+LAB := molecule/lab/lab
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Of the checkout, whatever the caller has set.
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+## What is installed -----------------------------------------------------------------------------------------------
+
+$(READY): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "PYTHON is $(PYTHON) ($$($(PYTHON) --version)); it must be Python 3.11 or newer."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends python3-venv; }
+	$(PYTHON) -m venv --clear .venv
+	.venv/bin/pip install --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(MODEL): | $(READY)
+	molecule/lab/sample-model $@
+
+.PHONY: setup sample lock
+setup: $(READY) ## Make the virtual environment with the pinned packages
+sample: $(MODEL) ## Fetch the sample model (Gemma 3 270M, 240 MB)
+lock: $(READY) ## Renew requirements.txt from requirements.in
+	.venv/bin/pip install --quiet uv
+	.venv/bin/uv pip compile --universal --python-version 3.11 --upgrade requirements.in -o requirements.txt
+
+## The lab and the site --------------------------------------------------------------------------------------------
+
+.PHONY: lab lab-down site plan
+lab: $(READY) ## Start the container lab's host, if it does not stand
+	$(LAB) up lab1
+
+lab-down: ## Remove the container lab: nothing stays
+	$(LAB) down --all
+
+site: lab $(MODEL) ## Turn the lab host into an inference host and show its answer
+	ansible-playbook -i inventories/lab site.yml
+
+plan: lab $(MODEL) ## Show what `make site` would do
+	ansible-playbook -i inventories/lab playbooks/plan.yml
+
+## Tests -----------------------------------------------------------------------------------------------------------
+
+.PHONY: test lint unit gates molecule runner build
+test: lint unit gates molecule runner ## Run everything
+
+lint: $(READY) ## ansible-lint (production profile) and ruff
+	ruff check .
+	ansible-lint
+
+unit: $(READY) ## Unit tests
+	pytest tests/unit
+
+gates: $(READY) ## ansible-test sanity, galaxy-importer, the built archive
+	tests/gates/run
+
+molecule: $(READY) $(MODEL) ## Scenario `default` on a container lab of its own
+	MOLECULE_GLOB='molecule/*/molecule.yml' molecule -c molecule/config.yml test
+
+runner: $(READY) $(MODEL) ## The site through ansible-runner, as a CI system does it
+	pytest -s tests/runner
+
+build: $(READY) ## Build the collection's archive
+	ansible-galaxy collection build --force --output-path build

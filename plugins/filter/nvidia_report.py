@@ -1,0 +1,40 @@
+# Copyright: inference.host contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+name: nvidia_report
+author: inference.host contributors (@inference-host)
+version_added: 0.1.0
+short_description: The NVIDIA cards of a host in words
+description:
+  - Names each card's PCI address, NUMA node and driver, or says that there is none.
+options:
+  _input:
+    description: The host, as module M(inference.host.topology) returns it.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = """
+- name: Show the cards
+  ansible.builtin.debug:
+    msg: "{{ inference_topology | inference.host.nvidia_report }}"
+"""
+
+RETURN = """
+_value:
+  description: One sentence a card.
+  type: list
+  elements: str
+"""
+
+from ansible_collections.inference.host.plugins.module_utils.plan_table import nvidia_report
+
+
+class FilterModule:
+    """The filter, as Ansible finds it."""
+
+    def filters(self):
+        return {"nvidia_report": nvidia_report}

@@ -1,0 +1,56 @@
+# Copyright: inference.host contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+name: services
+author: inference.host contributors (@inference-host)
+version_added: 0.1.0
+short_description: The wished services, checked and complete
+description:
+  - Checks each key of C(inference_services) by name and type and fills in the defaults.
+  - Fills in the size of each model where it is given.
+options:
+  _input:
+    description: The services wanted, as in the variable C(inference_services).
+    type: list
+    required: true
+    elements: dict
+  releases:
+    description: Results of module M(inference.host.model_release), for the sizes.
+    type: list
+    required: false
+    elements: dict
+"""
+
+EXAMPLES = """
+- name: Show the models
+  ansible.builtin.debug:
+    msg: "{{ inference_services | inference.host.services | map(attribute='model') }}"
+"""
+
+RETURN = """
+_value:
+  description: The services with every key.
+  type: list
+  elements: dict
+"""
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.inference.host.plugins.module_utils.services import with_sizes
+
+
+def services(wanted, releases=()):
+    try:
+        return with_sizes(wanted, releases)
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """The filter, as Ansible finds it."""
+
+    def filters(self):
+        return {"services": services}

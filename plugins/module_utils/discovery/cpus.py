@@ -1,0 +1,171 @@
+# Copyright: inference.host contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""CPUs: which there are, and which share a core, a die, a package or a cache."""
+
+from __future__ import annotations
+
+from ansible_collections.inference.host.plugins.module_utils.cpulist import MAX_ID
+
+CPU_DIR = "sys/devices/system/cpu"
+
+
+class TopologyError(Exception):
+    """The tree does not show a machine at all; the message is a sentence for the person who chose it."""
+
+
+def read_present_and_online(tree, processors):
+    """Return (present, online) as sorted lists of CPU ids.
+
+    Online is what `cpu/online` says. Where that file is missing or malformed (kernels before 2.6.26), a CPU is
+    online when its directory is there, its own `online` file does not say 0 and, as in hwloc, it has topology
+    files if any CPU has them. Without directories the processors of /proc/cpuinfo count. Present is `cpu/present`,
+    else the directories, and never less than online. Raises TopologyError where no CPU can be found.
+    """
+    listed = numbered(tree, CPU_DIR, "cpu")
+    online = tree.read_list(CPU_DIR + "/online") or _online_by_directory(tree, listed) or processors
+    if not online:
+        raise TopologyError(
+            f"No CPU is to be found below {tree.root}: "
+            "it has neither sys/devices/system/cpu nor proc/cpuinfo of a Linux machine."
+        )
+    present = tree.read_list(CPU_DIR + "/present") or listed
+    return sorted(set(present) | set(online)), sorted(set(online))
+
+
+def numbered(tree, folder, word):
+    """Return the numbers of the entries `word`N in a directory."""
+    numbers = [int(name[len(word):]) for name in tree.names(folder, word + r"[0-9]{1,5}")]
+    return sorted(number for number in numbers if number <= MAX_ID)
+
+
+def _online_by_directory(tree, listed):
+    switched_on = [cpu for cpu in listed if tree.read_int(f"{CPU_DIR}/cpu{cpu}/online") != 0]
+    described = [cpu for cpu in switched_on if tree.exists(f"{CPU_DIR}/cpu{cpu}/topology")]
+    return described or switched_on
+
+
+def partition(cpus, members):
+    """Split CPUs into disjoint groups, each sorted, in the order of their first CPU.
+
+    `members(cpu)` names the CPUs that share with this one, or is None where that is not known. CPUs are asked in
+    order and only while they have no group, so that each mask is read once a group and not once a CPU. Where masks
+    contradict each other a CPU stays in the first group that names it, which is lscpu's rule too. CPUs outside
+    `cpus` (offline ones in a stale mask) are dropped; those that nobody can tell anything about are in no group.
+    """
+    wanted, placed, groups = set(cpus), set(), []
+    for cpu in sorted(wanted):
+        named = None if cpu in placed else members(cpu)
+        if named is not None:
+            group = (wanted.intersection(named) | {cpu}) - placed
+            placed |= group
+            groups.append(sorted(group))
+    return sorted(groups)
+
+
+def group_by(cpus, key):
+    """Return the groups of CPUs with the same key, each sorted; CPUs whose key is None are in no group."""
+    groups = {}
+    for cpu in sorted(cpus):
+        value = key(cpu)
+        if value is not None:
+            groups.setdefault(value, []).append(cpu)
+    return sorted(groups.values())
+
+
+def read_cores(tree, online, places):
+    """Return the sets of SMT siblings; every online CPU is in exactly one.
+
+    Rule: the sibling masks (`thread_siblings`, or `core_cpus` as newer kernels also call it), then the lists, then
+    `physical id` and `core id` of /proc/cpuinfo. Core ids of sysfs are not used: they repeat in packages, dies and
+    core kinds, and differ for what the kernel says are siblings on AMD family 15h. A CPU that no file tells about is a
+    core of its own, with a note.
+    """
+    groups = partition(online, _mask_reader(
+        tree, ("thread_siblings", "thread_siblings_list"), ("core_cpus", "core_cpus_list")))
+    return _complete(tree, "cores", "each is counted as a core", online, groups, places.get)
+
+
+def read_packages(tree, online, places):
+    """Return the packages (sockets) as CPU lists.
+
+    Rule: CPUs with the same `physical_package_id` (within the same book and drawer on s390, whose ids repeat) are
+    one package; old kernels cut their sibling masks at NUMA nodes, so that ids are better than masks. Where the id
+    is unknown (-1 or no file) the masks `core_siblings` or `package_cpus` tell, then /proc/cpuinfo. CPUs that no file tells
+    about are one package, with a note.
+    """
+    outer = [name for name in ("drawer_id", "book_id") if tree.exists(f"{CPU_DIR}/cpu{online[0]}/topology/{name}")]
+
+    def package(cpu):
+        number = tree.read_int(f"{CPU_DIR}/cpu{cpu}/topology/physical_package_id")
+        if number is None or number < 0:
+            return None
+        return tuple(tree.read_int(f"{CPU_DIR}/cpu{cpu}/topology/{name}") for name in outer) + (number,)
+
+    groups = group_by(online, package)
+    rest = sorted(set(online).difference(*groups))
+    if rest and len(rest) == len(online):
+        tree.note("packages", "No CPU tells its package id; packages are what the sibling masks say.")
+    by_mask = partition(rest, _mask_reader(
+        tree, ("core_siblings", "core_siblings_list"), ("package_cpus", "package_cpus_list")))
+    return _complete(tree, "packages", "they are counted as one package", online, sorted(groups + by_mask),
+                     lambda cpu: places[cpu][0] if cpu in places else None, together=True)
+
+
+def read_dies(tree, online):
+    """Return the dies as CPU lists; [] where the kernel tells of none (before 5.2, or not x86)."""
+    return partition(online, _mask_reader(tree, ("die_cpus", "die_cpus_list")))
+
+
+def read_caches(tree, online, cores):
+    """Return ([CPU lists that share a level 2 cache], [... a level 3 cache]), instruction caches aside.
+
+    A cache whose mask is empty (Itanium) is the core's own, as in hwloc.
+    """
+    indexes = {}
+    core_of = {cpu: core for core in cores for cpu in core}
+
+    def sharing(level):
+        def members(cpu):
+            if cpu not in indexes:
+                indexes[cpu] = _cache_indexes(tree, cpu)
+            path = indexes[cpu].get(level)
+            shared = tree.read_ids(path + "/shared_cpu_map", path + "/shared_cpu_list") if path else None
+            return core_of[cpu] if shared == [] else shared
+        return members
+
+    return partition(online, sharing(2)), partition(online, sharing(3))
+
+
+def _cache_indexes(tree, cpu):
+    """Return {2: path, 3: path} of the caches of this CPU that hold data."""
+    found = {}
+    folder = f"{CPU_DIR}/cpu{cpu}/cache"
+    for name in tree.names(folder, r"index[0-9]{1,2}"):
+        path = f"{folder}/{name}"
+        level = tree.read_int(path + "/level")
+        if level in (2, 3) and level not in found and tree.read(path + "/type") != "Instruction":
+            found[level] = path
+    return found
+
+
+def _mask_reader(tree, *pairs):
+    """Return a function from a CPU to the ids in the first of its topology files, (mask, list) pairs, that can be read."""
+    def members(cpu):
+        for mask, listing in pairs:
+            path = f"{CPU_DIR}/cpu{cpu}/topology/"
+            ids = tree.read_ids(path + mask, path + listing)
+            if ids:  # an empty set, which has not even the CPU itself, is as good as no file
+                return ids
+        return None
+    return members
+
+
+def _complete(tree, key, words, online, groups, place, together=False):
+    """Put the CPUs that sysfs left without a group where /proc/cpuinfo says, else on their own or all together."""
+    rest = sorted(set(online).difference(*groups))
+    by_place = group_by(rest, place)
+    unknown = sorted(set(rest).difference(*by_place))
+    if unknown:
+        tree.note(key, f"No file tells about {len(unknown)} CPUs, cpu{unknown[0]} the first; {words}.")
+    leftover = [unknown] if together and unknown else [[cpu] for cpu in unknown]
+    return sorted(groups + by_place + leftover)

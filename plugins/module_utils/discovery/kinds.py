@@ -1,0 +1,73 @@
+# Copyright: inference.host contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Unlike cores: performance and efficiency cores, big and little ones."""
+
+from __future__ import annotations
+
+from ansible_collections.inference.host.plugins.module_utils.discovery.cpus import CPU_DIR, group_by
+
+_GAP = 1.1
+"""Figures that follow each other within a tenth belong to one kind: turbo limits of favoured cores differ by less."""
+
+
+def read_core_kinds(tree, online, parts, policies):
+    """Return the CPU lists of unlike cores; [] where all are alike, or where nothing tells them apart.
+
+    Rule: the first source that tells two kinds apart decides, from what the cores are to how fast they are set:
+
+    1. the part number of each CPU (Arm) or its microarchitecture (RISC-V), from /proc/cpuinfo;
+    2. the CPU lists of the core PMUs (`/sys/devices/cpu_core/cpus` and `cpu_atom` on Intel, `armv8_*` on Arm),
+       when they are disjoint and cover all online CPUs;
+    3. `base_frequency` (intel_pstate);
+    4. `cpu_capacity`;
+    5. the hardware's maximum frequency.
+
+    The figures of 3 to 5 are cut where one is over a tenth above the next lower: GB10 has five capacities for two
+    kinds of cores. `policies` are those of the cpufreq discovery. A CPU without the figure makes its source unusable.
+    """
+    figures = [
+        lambda: _by_policy(policies, "base_khz"),
+        lambda: {cpu: tree.read_int(f"{CPU_DIR}/cpu{cpu}/cpu_capacity") for cpu in online},
+        lambda: _by_policy(policies, "max_khz"),
+    ]
+    if all(cpu in parts for cpu in online):
+        kinds = group_by(online, parts.get)
+        if len(kinds) > 1:
+            return kinds
+    kinds = _by_pmu(tree, online)
+    if len(kinds) > 1:
+        return kinds
+    for figure in figures:
+        values = figure()
+        if all(values.get(cpu) and values[cpu] > 0 for cpu in online):
+            kinds = cut_at_gaps({cpu: values[cpu] for cpu in online})
+            if len(kinds) > 1:
+                return kinds
+    return []
+
+
+def cut_at_gaps(values):
+    """Return the CPUs of {cpu: figure} in groups of like figures, cut where a figure is over a tenth above the last."""
+    kind, kinds, last = -1, {}, None
+    for value in sorted(set(values.values())):
+        if last is None or value > last * _GAP:
+            kind += 1
+        kinds[value] = kind
+        last = value
+    return group_by(values, lambda cpu: kinds[values[cpu]])
+
+
+def _by_policy(policies, key):
+    return {cpu: policy[key] for policy in policies for cpu in policy["cpus"]}
+
+
+def _by_pmu(tree, online):
+    """Return the CPU lists of the core PMUs, [] unless they are a partition of the online CPUs."""
+    wanted, sets = set(online), []
+    for name in tree.names("sys/devices", r"(cpu_|armv|apple_)[A-Za-z0-9_.-]+"):
+        if tree.exists(f"sys/devices/{name}/cpus"):
+            cpus = wanted.intersection(tree.read_list(f"sys/devices/{name}/cpus") or [])
+            if cpus:
+                sets.append(sorted(cpus))
+    covered = set().union(*sets)
+    return sorted(sets) if covered == wanted and len(covered) == sum(map(len, sets)) else []
