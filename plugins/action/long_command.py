@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from ansible.errors import AnsibleActionFail
@@ -37,6 +38,7 @@ class ActionModule(ActionBase):
             "folder": {"type": "path", "required": True},
             "title": {"type": "str", "required": True},
             "report_seconds": {"type": "int", "default": 15},
+            "progress": {"type": "str", "default": ""},
         })
         if self._task.check_mode:
             return {"changed": True, "msg": "%s would run" % args["title"]}
@@ -47,8 +49,8 @@ class ActionModule(ActionBase):
         status, output = "running", []
         while status == "running":
             status, *output = self._remote(follow, args).splitlines()
-            last = output[-1].strip() if output else ""
-            display.display("%s: %s: %s" % (task_vars["inventory_hostname"], args["title"], last[:120]))
+            shown = [line.strip() for line in output if re.search(args["progress"], line)][-1:]
+            display.display("%s: %s: %s" % (task_vars["inventory_hostname"], args["title"], "".join(shown)[:120]))
         if status != "0":
             raise AnsibleActionFail("%s failed with status %s; the end of %s/log is:\n%s" % (
                 args["title"], status, args["folder"], "\n".join(output)))

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 """Files that are replaced whole or not at all: written beside the old one, flushed, then renamed over it.
 
-`write` replaces one file. For several files that belong together, `keep` holds on to what a path was, so that
-`put_back` restores it without needing space on the disk, also in a later process when this one was killed;
-`forget` ends that. What is kept lies beside the file under a hidden name that ends in `~`, which nginx, systemd,
-sudo, cron and logrotate all pass over.
+`write` replaces one file. For several files that belong together there is `exchange`: `keep` holds on to what a path
+was, so that `put_back` restores it without needing space on the disk, also in a later process when this one was
+killed; `forget` ends that. What is kept lies beside the file under a hidden name that ends in `~`, which nginx,
+systemd, sudo, cron and logrotate all pass over.
 """
 
 from __future__ import annotations
@@ -175,6 +175,34 @@ def is_ours(path):
 def _unlink(path):
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
+
+
+def exchange(files):
+    """Bring new files in and take old ones out, each kept first; `put_back` or `forget` is the caller's next step.
+
+    `files` yields (path, data, mode, uid, gid); data None takes the file away. All new files are written before the
+    first old one is touched, since that is what a full disk stops. Raises OSError half way.
+    """
+    files = list(files)
+    paths = [path for path, _data, _mode, _uid, _gid in files]
+    staged = {}
+    try:
+        for path, data, mode, uid, gid in files:
+            if data is not None:
+                staged[path] = stage(path, data, mode, uid, gid)
+        for path in paths:
+            keep(path)
+        sync_folders(paths)
+        for path in paths:
+            if path in staged:
+                os.replace(staged[path], path)
+                del staged[path]
+            else:
+                os.unlink(path)
+        sync_folders(paths)
+    finally:
+        for name in staged.values():
+            os.unlink(name)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@
 
 `make_plan` compares what is wanted with what is there and changes nothing; `apply` carries a plan out, asks the
 validating command, and puts everything back when a write or the command fails; `recover` does the same for a run
-that was killed; `diff` and `changed_paths` tell what a plan would do.
+that was killed. What a plan would do is told by `changed_paths`, and by file_diff.py.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ LAST_LINES = 10
 _MODE = re.compile(r"[0-7]{4}\Z")
 _WILDCARD = re.compile(r"[*?\[]")
 _UNIT_FOLDER = re.compile(r".+\.(service|socket|slice|scope|target|timer|mount|automount|swap|path)\.d\Z")
-_HIDDEN = "(content not shown)\n"
 
 
 class FileSetError(Exception):
@@ -80,14 +79,11 @@ def check_arguments(files, absent, directories):
     seen = set()
     for item in list(files) + list(directories):
         if item["path"] in seen:
-            raise FileSetError("{} is named twice in files and directories".format(item["path"]))
+            raise FileSetError(f"{item['path']} is named twice in files and directories")
         seen.add(item["path"])
         if not _MODE.match(item["mode"]):
-            raise FileSetError(
-                "{}: mode is {!r}; it must be four octal digits in quotes, such as '0644'".format(
-                    item["path"], item["mode"]
-                )
-            )
+            says = f"{item['path']}: mode is {item['mode']!r}"
+            raise FileSetError(f"{says}; it must be four octal digits in quotes, such as '0644'")
 
 
 def _check_path(option, path):
@@ -136,14 +132,14 @@ def make_plan(files, absent, directories, check_mode=False):
 
 def _plan_directories(directories, check_mode):
     changes, coming = [], set()
-    for item in directories:
+    for item in sorted(directories, key=lambda item: item["path"]):  # a folder before what is in it
         for parent in reversed(_missing_parents(item["path"])):
             if parent not in coming:
                 coming.add(parent)
                 changes.append(Change(parent, ABSENT, State("directory", b"", 0o755)))
         before = read_state(item["path"])
         if before.kind not in ("absent", "directory"):
-            raise FileSetError("directories: {} is there and is not a directory".format(item["path"]))
+            raise FileSetError(f"directories: {item['path']} is there and is not a directory")
         after = _wanted("directory", item, before, check_mode)
         if after != before:
             coming.add(item["path"])
@@ -182,9 +178,9 @@ def _wanted(kind, item, before, check_mode):
     data = item["content"].encode("utf-8", "surrogateescape") if kind == "file" else b""
     uid = _owner_id("user", item["path"], item.get("owner"), check_mode)
     gid = _owner_id("group", item["path"], item.get("group"), check_mode)
-    return State(
-        kind, data, int(item["mode"], 8), before.uid if uid is None else uid, before.gid if gid is None else gid
-    )
+    uid = before.uid if uid is None else uid
+    gid = before.gid if gid is None else gid
+    return State(kind, data, int(item["mode"], 8), uid, gid)
 
 
 def _owner_id(kind, path, name, check_mode):
@@ -265,7 +261,7 @@ def apply(plan, validate=()):
         for change in plan.directories:
             touched.append(change)
             _make_directory(change)
-        _exchange(plan.files)
+        atomic.exchange((change.path, *_new(change.after)) for change in plan.files)
         _run(validate)
     except OSError as error:
         what = f"{error.filename2 or error.filename} cannot be written: {atomic.words(error)}"
@@ -281,51 +277,36 @@ def apply(plan, validate=()):
         _remove_folder(change.path)
 
 
-def _exchange(changes):
-    """Bring new files in and old ones out; first write all of them, since that is what a full disk stops."""
-    staged = {}
-    try:
-        for path, _before, after, _sensitive in changes:
-            if after.kind == "file":
-                staged[path] = atomic.stage(path, after.data, after.mode, after.uid, after.gid)
-        for change in changes:
-            atomic.keep(change.path)
-        atomic.sync_folders(change.path for change in changes)
-        for change in changes:
-            if change.path in staged:
-                os.replace(staged[change.path], change.path)
-                del staged[change.path]
-            else:
-                os.unlink(change.path)
-        atomic.sync_folders(change.path for change in changes)
-    finally:
-        for name in staged.values():
-            os.unlink(name)
+def _new(state):
+    """Return what `atomic.exchange` takes of a State: (data, mode, uid, gid), where data None means no file."""
+    return None if state.kind == "absent" else state.data, state.mode, state.uid, state.gid
 
 
 def _make_directory(change):
     if change.before.kind == "absent":
-        os.mkdir(change.path)
+        os.mkdir(change.path, 0o700)  # closed until its owner and mode are set
     _set_attributes(change.path, change.after)
 
 
 def _set_attributes(path, state):
+    """Set what differs: an unprivileged user may not even set what is there already."""
     now = os.stat(path)
     if state.uid not in (-1, now.st_uid) or state.gid not in (-1, now.st_gid):
         os.chown(path, state.uid, state.gid)
-    os.chmod(path, state.mode)
+    if stat.S_IMODE(os.stat(path).st_mode) != state.mode:  # asked again, since a new owner clears setuid and setgid
+        os.chmod(path, state.mode)
 
 
 def _undo(plan, touched):
     """Put back the files and the touched directories; return the end of the sentence that says so."""
     failed = []
-    for path, back in [(change.path, atomic.put_back) for change in reversed(plan.files)] + [
-        (change.path, lambda path, change=change: _undo_directory(change)) for change in reversed(touched)
-    ]:
+    steps = [(atomic.put_back, change.path) for change in reversed(plan.files)]
+    steps += [(_undo_directory, change) for change in reversed(touched)]
+    for undo, what in steps:
         try:
-            back(path)
+            undo(what)
         except OSError as error:
-            failed.append(f"{path} ({atomic.words(error)})")
+            failed.append(f"{error.filename} ({atomic.words(error)})")
     if failed:
         return "these could not be put back, the next run tries again: {}".format(", ".join(failed))
     return "everything is as it was before"
@@ -369,51 +350,5 @@ def _run(validate):
 
 
 def changed_paths(plan):
-    """Return the paths that the plan changes: directories, files written and removed, folders removed."""
+    """Return the paths that the plan changes: directories, files written, files removed, folders removed."""
     return [change.path for changes in plan for change in changes]
-
-
-def diff(plan):
-    """Return Ansible's list of before and after, one or two entries a path: what it is, and what is in it."""
-    return [entry for changes in plan for change in changes for entry in _diff_one(change)]
-
-
-def _diff_one(change):
-    before, after = change.before, change.after
-    if _describe(before) != _describe(after):
-        yield _entry(change.path, " (attributes)", _describe(before), _describe(after))
-    if before.data != after.data and before.kind != "link":
-        yield _entry(change.path, "", _text(before, change.sensitive), _text(after, change.sensitive, "new "))
-
-
-def _entry(path, suffix, before, after):
-    return {"before_header": path + suffix, "after_header": path + suffix, "before": before, "after": after}
-
-
-def _describe(state):
-    if state.kind == "absent":
-        return ""
-    parts = [state.kind, f"mode {state.mode:04o}"]
-    if state.uid != -1:
-        parts.append("owner " + _name(state.uid, lambda uid: pwd.getpwuid(uid).pw_name))
-    if state.gid != -1:
-        parts.append("group " + _name(state.gid, lambda gid: grp.getgrgid(gid).gr_name))
-    return ", ".join(parts) + "\n"
-
-
-def _name(number, lookup):
-    try:
-        return lookup(number) if isinstance(number, int) else number
-    except KeyError:
-        return str(number)
-
-
-def _text(state, sensitive, which=""):
-    if state.kind == "absent":
-        return ""
-    if sensitive:
-        return which + _HIDDEN
-    try:
-        return state.data.decode("utf-8")
-    except UnicodeDecodeError:
-        return which + f"(not text: {len(state.data)} bytes)\n"

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
@@ -148,7 +147,7 @@ class Tree:
             return function(self.at(path), *arguments)
         except OSError as error:
             return self._refuse(path, os.strerror(error.errno) if error.errno else str(error))
-        except ValueError as error:  # a NUL byte in a path
+        except ValueError as error:  # from here, or from the system for a NUL byte in a path
             return self._refuse(path, str(error))
 
     def _refuse(self, path, reason):
@@ -175,7 +174,7 @@ class Tree:
     def _read_bytes(path, limit):
         # Asked before the opening: opening a device can act on it, opening a pipe can wait for ever.
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            raise ValueError("not a regular file")
         handle = os.open(path, _FLAGS)
         pieces, size = [], 0
         try:
@@ -187,7 +186,7 @@ class Tree:
                 size += len(piece)
         finally:
             os.close(handle)
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        raise ValueError(f"larger than {limit} bytes")
 
 
 def _printable(name):

@@ -11,6 +11,7 @@ of a setting; `status` is one of STATUSES. Every path is looked up below `root`,
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import json
 import os
@@ -62,7 +63,7 @@ def _check_setting(setting):
             raise TunablesError(f"{says}; a sysctl's path follows from its name, leave it out")
     elif not path or not _FILE.match(path) or os.path.normpath(path) != path:
         raise TunablesError(f"{says}; it must be a plain path or glob below /sys or /proc")
-    elif os.path.basename(path) == "numa_node":
+    elif fnmatch.fnmatchcase("numa_node", os.path.basename(path)):
         raise TunablesError(f"{says}; writing it does not move the device and taints the kernel")
 
 
@@ -145,7 +146,7 @@ def _read_file(setting, path, root):
         return _row(setting, path, "refused", detail=f"reading: {atomic.words(error)}")
     if same(before, setting["value"]):
         return _row(setting, path, "ok", before, before)
-    return _row(setting, path, "changed", before, setting["value"])
+    return _row(setting, path, "changed", before, " ".join(setting["value"].split()))
 
 
 def _row(setting, path, status, before=None, after=None, detail=""):

@@ -134,7 +134,7 @@ changed_paths:
 import signal
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.inference.host.plugins.module_utils import atomic, file_set
+from ansible_collections.inference.host.plugins.module_utils import atomic, file_diff, file_set
 
 ATTRIBUTES = {"path": {"type": "str", "required": True}, "owner": {"type": "str"}, "group": {"type": "str"}}
 
@@ -178,11 +178,12 @@ def main():
     except file_set.FileSetError as error:
         module.fail_json(msg=str(error), invocation=_invocation(module.params))
     except OSError as error:
-        module.fail_json(msg=f"{error.filename} cannot be used: {atomic.words(error)}", invocation=_invocation(module.params))
+        says = f"{error.filename} cannot be used: {atomic.words(error)}"
+        module.fail_json(msg=says, invocation=_invocation(module.params))
     paths = file_set.changed_paths(plan)
     result = {"changed": bool(paths), "changed_paths": paths, "invocation": _invocation(module.params)}
     if module._diff:
-        result["diff"] = file_set.diff(plan)
+        result["diff"] = file_diff.diff(plan)
     module.exit_json(**result)
 
 

@@ -30,6 +30,10 @@ options:
     description: Seconds between two lines of progress.
     type: int
     default: 15
+  progress:
+    description: Regular expression; only lines of output that it is found in are shown as progress.
+    type: str
+    default: ""
 requirements:
   - flock and setsid (util-linux) on the host
 attributes:

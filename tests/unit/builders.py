@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ def write_files(root, files):
             made.add(folder)
         with open(target, "wb", buffering=0) as handle:
             handle.write(content if isinstance(content, bytes) else f"{content}\n".encode())
+
+
+def scratch():
+    """A temporary folder for a tree of many small files: in memory where the machine has a place for that."""
+    memory = "/dev/shm"
+    return tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None)
 
 
 def write_link(root, path, target):

@@ -103,10 +103,10 @@ def read_packages(tree, online, places):
 
     groups = group_by(online, package)
     rest = sorted(set(online).difference(*groups))
-    if rest and len(rest) == len(online):
-        tree.note("packages", "No CPU tells its package id; packages are what the sibling masks say.")
     by_mask = partition(rest, _mask_reader(
         tree, ("core_siblings", "core_siblings_list"), ("package_cpus", "package_cpus_list")))
+    if by_mask:
+        tree.note("packages", f"cpu{by_mask[0][0]} does not tell its package; the sibling masks count where that is so.")
     return _complete(tree, "packages", "they are counted as one package", online, sorted(groups + by_mask),
                      lambda cpu: places[cpu][0] if cpu in places else None, together=True)
 

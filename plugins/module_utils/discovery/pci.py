@@ -82,12 +82,9 @@ def read_iommu(tree, gpus):
     """
     groups = tree.names(IOMMU_DIR, r"[0-9]{1,9}")
     types = {tree.read(f"{IOMMU_DIR}/{name}/type") for name in groups}
-    translating = False
-    if types and None in types:
-        tree.missing("iommu.translating", f"{IOMMU_DIR}/{groups[0]}/type")
-        translating = None
-    if any((kind or "").startswith("DMA") for kind in types):
-        translating = True
+    translating = any((kind or "").startswith("DMA") for kind in types)
+    if not translating and None in types:
+        translating = tree.missing("iommu.translating", *[f"{IOMMU_DIR}/{name}/type" for name in groups[:1]])
     return {"groups": len(groups), "translating": translating, "acs": _read_acs(tree, gpus)}
 
 

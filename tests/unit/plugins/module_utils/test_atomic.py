@@ -123,6 +123,20 @@ def test_a_removed_symlink_comes_back(tmp_path):
     assert os.readlink(tmp_path / "a") == "nowhere"
 
 
+def test_where_there_are_no_hard_links_a_copy_is_kept(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / "a").chmod(0o640)
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("a", "link"):
+        atomic._keep_copy(str(tmp_path / name), atomic.beside(str(tmp_path / name), atomic.WAS))
+        (tmp_path / name).unlink()
+        assert atomic.put_back(str(tmp_path / name))
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+    assert os.readlink(tmp_path / "link") == "nowhere"
+    assert names(tmp_path) == ["a", "link"]
+
+
 def test_what_was_absent_becomes_absent_again(tmp_path):
     atomic.keep(str(tmp_path / "a"))
     (tmp_path / "a").write_bytes(b"new")

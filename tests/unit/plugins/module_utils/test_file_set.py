@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.inference.host.plugins.module_utils import atomic, file_set
+from ansible_collections.inference.host.plugins.module_utils import atomic, file_diff, file_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -106,7 +106,7 @@ def test_an_owner_that_does_not_exist_is_refused_but_not_in_check_mode(tmp_path,
     files = [wanted(tmp_path / "a", **{option: "nobody-has-this-name"})]
     assert refused(files=files) == f"{tmp_path}/a: there is no {kind} 'nobody-has-this-name' on this host"
     plan = file_set.make_plan(files, [], [], check_mode=True)
-    assert "nobody-has-this-name" in file_set.diff(plan)[0]["after"]
+    assert "nobody-has-this-name" in file_diff.diff(plan)[0]["after"]
     assert os.listdir(tmp_path) == []
 
 
@@ -124,6 +124,11 @@ def test_files_and_directories_are_made_and_a_second_run_has_nothing_to_do(tmp_p
     modes = {name: mode(tmp_path / name) for name in ("deep", "deep/er", "deep/other", "deep/er/a", "b")}
     assert modes == {"deep": 0o755, "deep/er": 0o750, "deep/other": 0o700, "deep/er/a": 0o600, "b": 0o644}
     assert bring(**arguments) == []
+
+
+def test_directories_may_be_named_in_any_order(tmp_path):
+    assert bring(directories=[directory(tmp_path / "a" / "b"), directory(tmp_path / "a", "0700")])
+    assert (mode(tmp_path / "a"), mode(tmp_path / "a" / "b")) == (0o700, 0o755)
 
 
 def test_a_wrong_mode_alone_is_corrected(tmp_path):
@@ -271,7 +276,7 @@ def test_recover_undoes_a_killed_run(tmp_path, snapshot):
     arguments["files"][3:] = [wanted(tmp_path / "made")]
     before = snapshot(tmp_path)
     plan = file_set.make_plan(arguments["files"], absent, [])
-    file_set._exchange(plan.files)  # and there it was killed
+    atomic.exchange((change.path, *file_set._new(change.after)) for change in plan.files)  # and there it was killed
     assert snapshot(tmp_path) != before
     atomic.stage(str(tmp_path / "same"), b"half", 0o644)
     back = file_set.recover(arguments["files"], absent)
@@ -287,7 +292,7 @@ def test_the_diff_shows_contents_and_attributes(tmp_path):
     (tmp_path / "a").write_text("old\n")
     (tmp_path / "a").chmod(0o600)
     plan = file_set.make_plan([wanted(tmp_path / "a")], [], [])
-    attributes, content = file_set.diff(plan)
+    attributes, content = file_diff.diff(plan)
     assert attributes["before_header"] == f"{tmp_path}/a (attributes)"
     assert attributes["before"].startswith("file, mode 0600, owner ")
     assert attributes["after"].startswith("file, mode 0644, owner ")
@@ -301,7 +306,7 @@ def test_the_diff_hides_what_is_sensitive(tmp_path):
     (tmp_path / "stale").chmod(0o600)
     (tmp_path / "open").write_text("no secret")
     absent = [str(tmp_path / "stale"), str(tmp_path / "open")]
-    shown = str(file_set.diff(file_set.make_plan([wanted(tmp_path / "a", "new secret", sensitive=True)], absent, [])))
+    shown = str(file_diff.diff(file_set.make_plan([wanted(tmp_path / "a", "new secret", sensitive=True)], absent, [])))
     assert "no secret" in shown
     assert all(secret not in shown for secret in ("old secret", "new secret", "stale secret"))
     assert shown.count("content not shown") == 3
@@ -309,7 +314,7 @@ def test_the_diff_hides_what_is_sensitive(tmp_path):
 
 def test_the_diff_of_what_is_no_text_tells_its_size(tmp_path):
     (tmp_path / "a").write_bytes(b"\xff\xfe\x00")
-    entry = file_set.diff(file_set.make_plan([wanted(tmp_path / "a")], [], []))[-1]
+    entry = file_diff.diff(file_set.make_plan([wanted(tmp_path / "a")], [], []))[-1]
     assert entry["before"] == "(not text: 3 bytes)\n"
 
 

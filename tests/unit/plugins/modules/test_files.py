@@ -68,7 +68,8 @@ def test_a_refusing_command_fails_the_module_with_its_own_words(tmp_path, run_mo
 def test_secrets_are_in_no_part_of_the_result(tmp_path, run_module, command):
     ok = run_module("files", a_set(tmp_path), check=True, diff=True)
     assert "plain line" in json.dumps(ok["diff"])
-    refused = run_module("files", a_set(tmp_path, validate=["sh", "-c", command.format(tmp_path) + "; exit 1"]), diff=True)
+    validate = ["sh", "-c", command.format(tmp_path) + "; exit 1"]
+    refused = run_module("files", a_set(tmp_path, validate=validate), diff=True)
     assert refused["failed"] is True
     assert "a-secret-key" not in json.dumps([ok, refused])
 

@@ -1,0 +1,56 @@
+"""What the tests ask the host and the controller; testinfra gives `host`."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[3]
+INVENTORIES = ["-i", str(REPO / "inventories/lab"), "-i", str(REPO / "molecule/inventory")]
+
+
+@pytest.fixture(scope="session")
+def key():
+    """The key that molecule/inventory gives to the service."""
+    answer = subprocess.run(["ansible-inventory", *INVENTORIES, "--host", "lab1"], cwd=REPO, check=True, capture_output=True)
+    return json.loads(answer.stdout)["service_api_keys"]["chat"]
+
+
+@pytest.fixture(scope="session")
+def play():
+    """Run a playbook of the checkout with variables as JSON, as a user would, and return the finished process."""
+
+    def run(playbook, *arguments, **variables):
+        return subprocess.run(
+            ["ansible-playbook", *INVENTORIES, playbook, "-e", json.dumps(variables), *arguments],
+            cwd=REPO, capture_output=True, text=True)
+
+    return run
+
+
+class Unit:
+    """One instance as systemd and the kernel of the host know it."""
+
+    def __init__(self, host, index):
+        self.host = host
+        self.name = f"inference-chat@{index}.service"
+        self.pid = self.property("MainPID")
+
+    def property(self, name):
+        return self.host.check_output(f"systemctl show --property={name} --value {self.name}")
+
+    def status(self, field):
+        return self.host.check_output(f"sed -n 's/^{field}:\\s*//p' /proc/{self.pid}/status")
+
+    def arguments(self):
+        return self.host.check_output(f"tr '\\0' ' ' </proc/{self.pid}/cmdline").split()
+
+    def argument(self, name):
+        words = self.arguments()
+        return words[words.index(name) + 1]
+
+
+@pytest.fixture
+def units(host):
+    return [Unit(host, index) for index in (0, 1)]

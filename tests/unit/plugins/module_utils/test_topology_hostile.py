@@ -1,0 +1,148 @@
+"""Malformed and hostile trees: an answer with notes or one clear error, in bounded time, never a crash."""
+
+import json
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.inference.host.plugins.module_utils.topology import TopologyError, read_topology
+from builders import Machine, scratch, write_files
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+CPU = "sys/devices/system/cpu"
+BOUND_SECONDS = 20  # far above what a reading takes on a busy machine, far below a hang
+
+
+def read_safely(root):
+    """Read; return the answer, or None for the one error that is allowed."""
+    started = time.monotonic()
+    try:
+        answer = read_topology(str(root))
+    except TopologyError as error:
+        assert str(error).endswith(".")
+        return None
+    finally:
+        assert time.monotonic() - started < BOUND_SECONDS
+    json.dumps(answer).encode("utf-8")
+    online = answer["cpus"]["online"]
+    assert sorted(cpu for core in answer["cores"] for cpu in core) == online
+    assert set(answer["allowed_cpus"]) <= set(online) and answer["allowed_cpus"]
+    assert all(isinstance(reason, str) for reason in answer["notes"].values())
+    return answer
+
+
+def a_machine(root):
+    root = Machine(sockets=2, cores=1, threads=2, gpus=[1], nvme=[0], cpufreq="intel_pstate", quota=1.0).write(root)
+    write_files(root, {"proc/self/mountinfo": "20 1 259:1 / / rw - ext4 /dev/nvme0n1p1 rw\n30 1 0:26 / /sys/fs/cgroup rw - "
+                                              "cgroup2 cgroup2 rw", "sys/kernel/iommu_groups/0/type": "DMA"})
+    return root
+
+
+@pytest.fixture(scope="module")
+def built():
+    with scratch() as folder:
+        root = a_machine(folder)
+        yield root, sorted(str(path.relative_to(root)) for path in Path(root).rglob("*") if path.is_file())
+
+
+TEXTS = st.sampled_from([
+    b"", b"\0", b"-1", b"0-4294967295", b"0-2047", b"99999999999999999999", b"[", b"]a[", b"NaN", b"1e9", b"0,", b"ffffffff,",
+    b"max", b"0::/../../..", b"Node 0 MemTotal: 99999999999999999 kB", b"\xff\xfe\x00\x01" * 50, b"9" * 70000, "\u0663".encode(),
+    b"processor : 0\nprocessor : x\nprocessor 0: a=b", b":::\n:\n", b" - \n- - -", b"0x03", b"a\tb\tc"])
+DAMAGE = st.sampled_from(["remove", "folder", "pipe", "loop", "up", "device", "truncate"]) | TEXTS | st.binary(max_size=200)
+
+
+def damage(path, how):
+    if isinstance(how, bytes):
+        path.write_bytes(how)
+        return
+    content = path.read_bytes()
+    path.unlink()
+    if how == "folder":
+        path.mkdir()
+    elif how == "pipe":
+        os.mkfifo(path)
+    elif how == "loop":
+        path.symlink_to(path.name)
+    elif how == "up":
+        path.symlink_to("..")
+    elif how == "device":
+        path.symlink_to("/dev/zero")
+    elif how == "truncate":
+        path.write_bytes(content[:len(content) // 2])
+
+
+def remove(path):
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    elif os.path.lexists(path):
+        path.unlink()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_damage_to_any_files_is_survived(built, data):
+    root, files = built
+    victims = data.draw(st.dictionaries(st.sampled_from(files), DAMAGE, min_size=1, max_size=12))
+    whole = {path: (Path(root) / path).read_bytes() for path in victims}
+    try:
+        for path, how in victims.items():
+            damage(Path(root) / path, how)
+        read_safely(root)
+    finally:
+        for path in victims:
+            remove(Path(root) / path)
+        write_files(root, whole)
+
+
+@pytest.mark.parametrize("junk", [b"\x00\xff\xfe\x80" * 100, b"", b"-", b"4294967295", b"0-4294967295", b"[[]]", b"a:b=c,d\n" * 50])
+def test_a_tree_of_nothing_but_junk(built, tmp_path, junk):
+    root, files = built
+    copy = tmp_path / "tree"
+    shutil.copytree(root, copy, symlinks=True)
+    for path in files:
+        (copy / path).write_bytes(junk)
+    read_safely(copy)
+
+
+def test_the_largest_machine_that_is_believed_is_read_in_bounded_time(tmp_path):
+    write_files(tmp_path, {f"{CPU}/online": "0-65535", f"{CPU}/present": "0-65535", f"{CPU}/cpu0/topology/thread_siblings_list": "0-65535"})
+    assert len(read_safely(tmp_path)["cores"]) == 1
+
+
+def test_loops_of_links_come_to_an_end(tmp_path):
+    root = Path(Machine(cores=2, nvme=[0], gpus=[0]).write(tmp_path))
+    for folder in (f"{CPU}/cpu0/cache", f"{CPU}/cpu0/topology", "sys/devices/system/node/node0/hugepages"):
+        (root / folder / "again").symlink_to("..")
+    (root / CPU / "cpu7").symlink_to(".")
+    (root / CPU / "cpufreq").symlink_to("cpufreq")
+    (root / "sys/bus/pci/devices/0000:77:00.0").symlink_to("../devices")
+    (root / "sys/block/sda").symlink_to("../block")
+    (root / "sys/block/nvme0n1/nvme0n1p9").symlink_to(".")
+    answer = read_safely(root)
+    assert answer["cpus"]["online"] == [0, 1]
+    assert [disk["name"] for disk in answer["block_devices"]] == ["nvme0n1"]
+
+
+def test_directories_full_of_names(tmp_path):
+    root = Machine(cores=1).write(tmp_path)
+    os.unlink(f"{root}/{CPU}/online")
+    for number in range(30000):
+        os.mkdir(f"{root}/{CPU}/x{number}")
+    assert read_safely(root) is not None
+
+
+def test_files_that_vanish_while_they_are_read(tmp_path):
+    """A thread takes the tree apart while it is read, over and over: nothing but an answer or the one error."""
+    answers = []
+    for attempt in range(15):
+        root = a_machine(tmp_path / str(attempt))
+        remover = threading.Thread(target=shutil.rmtree, args=(root,))
+        remover.start()
+        answers.append(read_safely(root))
+        remover.join()
+    assert len(answers) == 15
