@@ -35,6 +35,7 @@ def main(home, python):
     listed = subprocess.check_output([python, "-m", "pip", "config", "list"], text=True).splitlines()
     config = configparser.RawConfigParser()
     config.read_dict(pip_settings(listed))
+    config["global"]["quiet"] = "2"
     target = Path(home, ".config/pip/pip.conf")
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("w") as file:

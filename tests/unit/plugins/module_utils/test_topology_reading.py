@@ -70,7 +70,7 @@ def machines(draw):
     return Machine(**shape)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(machines())
 def test_what_is_built_is_read_back(machine):
     with scratch() as root:
