@@ -58,7 +58,7 @@ def as_mask(ids, bits=64):
     value = sum(1 << number for number in ids)
     width = max(bits, value.bit_length()) + 31
     digits = f"{value:0{width // 32 * 8}x}"
-    return ",".join(digits[start:start + 8] for start in range(0, len(digits), 8))
+    return ",".join(digits[start : start + 8] for start in range(0, len(digits), 8))
 
 
 @dataclass
@@ -118,8 +118,10 @@ class Machine:
             places.sort(key=lambda place: (place[1], place[0]))
         elif self.numbering == "interleaved":
             places.sort(key=lambda place: (place[1], place[0] % per_socket, place[0] // per_socket))
-        return [Cpu(position * self.spacing, core, core // per_socket, core // self.cores, thread)
-                for position, (core, thread) in enumerate(places)]
+        return [
+            Cpu(position * self.spacing, core, core // per_socket, core // self.cores, thread)
+            for position, (core, thread) in enumerate(places)
+        ]
 
     def online(self):
         return [cpu for cpu in self.cpus() if cpu.id not in set(self.offline)]
@@ -156,7 +158,11 @@ class Machine:
         kinds = self.groups(self.is_little)
         cores = self.groups(lambda cpu: cpu.core)
         return {
-            "cpus": {"present": sorted(cpu.id for cpu in self.cpus()), "online": online, "offline": sorted(self.offline)},
+            "cpus": {
+                "present": sorted(cpu.id for cpu in self.cpus()),
+                "online": online,
+                "offline": sorted(self.offline),
+            },
             "allowed_cpus": sorted(set(online) & set(online if self.allowed is None else self.allowed)),
             "quota_cpus": self.quota,
             "memory_limit_mib": self.memory_limit_mib,
@@ -199,8 +205,12 @@ class Machine:
         for cpu in online:
             for groups, key in ((by_core, cpu.core), (by_node, cpu.node), (by_package, cpu.package)):
                 groups.setdefault(key, []).append(cpu.id)
-        files = {f"{base}/present": present, f"{base}/possible": present,
-                 f"{base}/online": as_list(cpu.id for cpu in online), f"{base}/offline": as_list(self.offline)}
+        files = {
+            f"{base}/present": present,
+            f"{base}/possible": present,
+            f"{base}/online": as_list(cpu.id for cpu in online),
+            f"{base}/offline": as_list(self.offline),
+        }
         for cpu in self.cpus():
             folder = f"{base}/cpu{cpu.id}"
             if cpu.id:
@@ -233,12 +243,23 @@ class Machine:
         for cpu in self.online() if driver else ():
             folder = f"{base}/cpufreq/policy{cpu.id}"
             slow = self.is_little(cpu) and self.little_by == "frequency"
-            files = {"affected_cpus": cpu.id, "related_cpus": cpu.id, "scaling_driver": driver, "cpuinfo_min_freq": 800000,
-                     "cpuinfo_max_freq": 2600000 if slow else 3900000, "scaling_governor": "powersave",
-                     "scaling_available_governors": "performance powersave"}
+            files = {
+                "affected_cpus": cpu.id,
+                "related_cpus": cpu.id,
+                "scaling_driver": driver,
+                "cpuinfo_min_freq": 800000,
+                "cpuinfo_max_freq": 2600000 if slow else 3900000,
+                "scaling_governor": "powersave",
+                "scaling_available_governors": "performance powersave",
+            }
             if driver == "intel_pstate":
-                files.update({"base_frequency": 2100000, "energy_performance_preference": "balance_performance",
-                              "energy_performance_available_preferences": "default performance balance_power power"})
+                files.update(
+                    {
+                        "base_frequency": 2100000,
+                        "energy_performance_preference": "balance_performance",
+                        "energy_performance_available_preferences": "default performance balance_power power",
+                    }
+                )
             write_files(root, {f"{folder}/{name}": value for name, value in files.items()})
         if driver == "intel_pstate":
             write_files(root, {f"{base}/intel_pstate/status": "active", f"{base}/intel_pstate/no_turbo": 0})
@@ -248,7 +269,7 @@ class Machine:
     def _write_nodes(self, root):
         base = "sys/devices/system/node"
         files = {f"{base}/online": as_list(self.node_ids()), f"{base}/possible": as_list(self.node_ids())}
-        for row, node in zip(self.distances(), self.node_ids()):
+        for row, node in zip(self.distances(), self.node_ids(), strict=True):
             folder = f"{base}/node{node}"
             memory = self.node_memory(node) * 1024
             files.update(_set_files(folder, "cpumap", "cpulist", self.node_cpus(node)))
@@ -263,32 +284,37 @@ class Machine:
         blocks = []
         for cpu in self.online():
             part = "\nCPU implementer\t: 0x41\nCPU part\t: " + ("0xd85" if self.is_little(cpu) else "0xd87")
-            blocks.append(f"processor\t: {cpu.id}\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 143\n"
-                          f"model name\t: Test Processor\nstepping\t: 8\nphysical id\t: {cpu.package}\n"
-                          f"core id\t\t: {cpu.core}\nflags\t\t: {self.flags}"
-                          f"{part if self.little_by == 'part' else ''}\n")
-        write_files(root, {
-            "proc/cpuinfo": "\n".join(blocks),
-            "proc/meminfo": f"MemTotal: {total} kB\nMemFree: {total // 2} kB\nMemAvailable: {total // 2} kB\n"
-                            "SwapTotal: 2048 kB\nSwapFree: 1024 kB",
-            "proc/cmdline": "root=/dev/nvme0n1p1 quiet",
-            "proc/1/comm": "systemd",
-            "proc/sys/kernel/osrelease": "6.1.0-test",
-            "proc/sys/kernel/arch": "x86_64",
-            "proc/sys/kernel/numa_balancing": 1,
-            "proc/sys/vm/swappiness": 60,
-            "proc/sys/vm/overcommit_memory": 0,
-            "proc/sys/vm/overcommit_ratio": 50,
-            "proc/sys/vm/zone_reclaim_mode": 0,
-            "sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never",
-            "sys/kernel/mm/transparent_hugepage/defrag": "always defer defer+madvise [madvise] never",
-            "sys/class/dmi/id/sys_vendor": "Maker",
-            "sys/class/dmi/id/product_name": "Server 1000",
-            "etc/os-release": 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"',
-            "usr/lib/systemd/libsystemd-shared-252.so": "",
-            "sys/block/.keep": "",
-            "sys/bus/pci/devices/.keep": "",
-        })
+            blocks.append(
+                f"processor\t: {cpu.id}\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 143\n"
+                f"model name\t: Test Processor\nstepping\t: 8\nphysical id\t: {cpu.package}\n"
+                f"core id\t\t: {cpu.core}\nflags\t\t: {self.flags}"
+                f"{part if self.little_by == 'part' else ''}\n"
+            )
+        write_files(
+            root,
+            {
+                "proc/cpuinfo": "\n".join(blocks),
+                "proc/meminfo": f"MemTotal: {total} kB\nMemFree: {total // 2} kB\nMemAvailable: {total // 2} kB\n"
+                "SwapTotal: 2048 kB\nSwapFree: 1024 kB",
+                "proc/cmdline": "root=/dev/nvme0n1p1 quiet",
+                "proc/1/comm": "systemd",
+                "proc/sys/kernel/osrelease": "6.1.0-test",
+                "proc/sys/kernel/arch": "x86_64",
+                "proc/sys/kernel/numa_balancing": 1,
+                "proc/sys/vm/swappiness": 60,
+                "proc/sys/vm/overcommit_memory": 0,
+                "proc/sys/vm/overcommit_ratio": 50,
+                "proc/sys/vm/zone_reclaim_mode": 0,
+                "sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never",
+                "sys/kernel/mm/transparent_hugepage/defrag": "always defer defer+madvise [madvise] never",
+                "sys/class/dmi/id/sys_vendor": "Maker",
+                "sys/class/dmi/id/product_name": "Server 1000",
+                "etc/os-release": 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"',
+                "usr/lib/systemd/libsystemd-shared-252.so": "",
+                "sys/block/.keep": "",
+                "sys/bus/pci/devices/.keep": "",
+            },
+        )
 
     def _write_cgroup(self, root):
         """The process sits in /user.slice/session; its limits are there, and system.slice has none."""
@@ -302,10 +328,13 @@ class Machine:
         lines = [f"{number}:{name}:{path}" for number, name in enumerate(old, 1)]
         online = as_list(cpu.id for cpu in self.online())
         allowed = online if self.allowed is None else as_list(self.allowed)
-        files = {"proc/mounts": "\n".join(mounts), "proc/self/cgroup": "\n".join([*lines, f"0::{path}"]),
-                 "proc/self/cpuset": path,
-                 "proc/self/status": f"Name:\tpython3\nCpus_allowed_list:\t{online}\nMems_allowed_list:\t0",
-                 "proc/1/status": f"Name:\tsystemd\nCpus_allowed_list:\t{online}"}
+        files = {
+            "proc/mounts": "\n".join(mounts),
+            "proc/self/cgroup": "\n".join([*lines, f"0::{path}"]),
+            "proc/self/cpuset": path,
+            "proc/self/status": f"Name:\tpython3\nCpus_allowed_list:\t{online}\nMems_allowed_list:\t0",
+            "proc/1/status": f"Name:\tsystemd\nCpus_allowed_list:\t{online}",
+        }
         quota = None if self.quota is None else round(self.quota * 100000)
         limit = None if self.memory_limit_mib is None else self.memory_limit_mib * 1024 * 1024
         base = "sys/fs/cgroup"
@@ -348,10 +377,19 @@ class Machine:
         name = f"nvme{index}n1"
         disk = f"{pci}/nvme/nvme{index}/{name}"
         self._write_pci(root, pci, "0x010802", node)
-        files = {"size": 2147483648, "dev": f"259:{index * 2}", "hidden": 0, "queue/scheduler": "[none] mq-deadline",
-                 "queue/nr_requests": 1023, "queue/read_ahead_kb": 128, "queue/rotational": 0,
-                 f"{name}p1/dev": f"259:{index * 2 + 1}", f"{name}p1/partition": 1, f"{name}p1/size": 2147481600,
-                 "../model": "Test Disk"}
+        files = {
+            "size": 2147483648,
+            "dev": f"259:{index * 2}",
+            "hidden": 0,
+            "queue/scheduler": "[none] mq-deadline",
+            "queue/nr_requests": 1023,
+            "queue/read_ahead_kb": 128,
+            "queue/rotational": 0,
+            f"{name}p1/dev": f"259:{index * 2 + 1}",
+            f"{name}p1/partition": 1,
+            f"{name}p1/size": 2147481600,
+            "../model": "Test Disk",
+        }
         write_files(root, {os.path.normpath(f"{disk}/{path}"): value for path, value in files.items()})
         write_link(root, f"{disk}/device", os.path.dirname(disk))
         write_link(root, f"sys/block/{name}", disk)
@@ -365,6 +403,10 @@ def _set_files(folder, mask, listing, ids):
 def _hugepage_files(folder, pages):
     files = {}
     for size, count in pages.items():
-        files.update({f"{folder}/hugepages-{size}kB/{name}": value for name, value in (
-            ("nr_hugepages", count), ("free_hugepages", count), ("surplus_hugepages", 0))})
+        files.update(
+            {
+                f"{folder}/hugepages-{size}kB/{name}": value
+                for name, value in (("nr_hugepages", count), ("free_hugepages", count), ("surplus_hugepages", 0))
+            }
+        )
     return files

@@ -60,8 +60,13 @@ def _read_disk(tree, name, mounts):
         "mounts": _mount_points(tree, name, mounts),
         "model": tree.read(folder + "/device/model") or None,
     }
-    for item, path in (("scheduler", "queue/scheduler"), ("nr_requests", "queue/nr_requests"), ("model", "device/model"),
-                       ("read_ahead_kib", "queue/read_ahead_kb"), ("rotational", "queue/rotational")):
+    for item, path in (
+        ("scheduler", "queue/scheduler"),
+        ("nr_requests", "queue/nr_requests"),
+        ("model", "device/model"),
+        ("read_ahead_kib", "queue/read_ahead_kb"),
+        ("rotational", "queue/rotational"),
+    ):
         if disk[item] is None:
             tree.missing(key + item, f"{folder}/{path}")
     return disk

@@ -96,7 +96,7 @@ def _folders(tree, hierarchy, path):
     path = posixpath.normpath("/" + path.lstrip("/"))  # also keeps /../x of a foreign namespace inside
     root = (hierarchy["root"] or "/").rstrip("/")
     if root and (path == root or path.startswith(root + "/")):
-        path = path[len(root):] or "/"
+        path = path[len(root) :] or "/"
     names = [name for name in path.split("/") if name]
     folders = [hierarchy["path"] + "".join("/" + name for name in names[:count]) for count in range(len(names), -1, -1)]
     return [folder for folder in folders if tree.exists(folder)]

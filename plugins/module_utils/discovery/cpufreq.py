@@ -67,8 +67,10 @@ def _add_notes(tree, answer, mode_file):
 
 def _read_policies(tree, online):
     """Return the policies by their first CPU: directories `cpufreq/policyN`, or `cpuN/cpufreq` on kernels before 4.3."""
-    folders = [f"{CPU_DIR}/cpufreq/{name}"
-               for name in sorted(tree.names(CPU_DIR + "/cpufreq", r"policy[0-9]{1,5}"), key=natural)]
+    folders = [
+        f"{CPU_DIR}/cpufreq/{name}"
+        for name in sorted(tree.names(CPU_DIR + "/cpufreq", r"policy[0-9]{1,5}"), key=natural)
+    ]
     if not folders:
         folders = [f"{CPU_DIR}/cpu{cpu}/cpufreq" for cpu in online]
         folders = [folder for folder in folders if tree.exists(folder)]
@@ -102,7 +104,8 @@ def _read_policy(tree, folder, cpus):
         "base_khz": tree.read_int(folder + "/base_frequency"),
         "epp": epp,
         "epp_choices": sorted(set((tree.read(folder + "/energy_performance_available_preferences") or "").split()))
-        if epp else [],
+        if epp
+        else [],
     }
 
 

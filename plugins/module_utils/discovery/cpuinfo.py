@@ -121,7 +121,7 @@ def _flags(line):
     if not isa:
         return line.split()
     letters = ["rvv" if letter == "v" else letter for letter in isa.group(1)]
-    return letters + [part for part in line[isa.end():].split("_") if part]
+    return letters + [part for part in line[isa.end() :].split("_") if part]
 
 
 def _parts(shared, blocks):

@@ -34,7 +34,7 @@ def read_present_and_online(tree, processors):
 
 def numbered(tree, folder, word):
     """Return the numbers of the entries `word`N in a directory."""
-    numbers = [int(name[len(word):]) for name in tree.names(folder, word + r"[0-9]{1,5}")]
+    numbers = [int(name[len(word) :]) for name in tree.names(folder, word + r"[0-9]{1,5}")]
     return sorted(number for number in numbers if number <= MAX_ID)
 
 
@@ -80,8 +80,9 @@ def read_cores(tree, online, places):
     core kinds, and differ for what the kernel says are siblings on AMD family 15h. A CPU that no file tells about is a
     core of its own, with a note.
     """
-    groups = partition(online, _mask_reader(
-        tree, ("thread_siblings", "thread_siblings_list"), ("core_cpus", "core_cpus_list")))
+    groups = partition(
+        online, _mask_reader(tree, ("thread_siblings", "thread_siblings_list"), ("core_cpus", "core_cpus_list"))
+    )
     return _complete(tree, "cores", "each is counted as a core", online, groups, places.get)
 
 
@@ -103,12 +104,22 @@ def read_packages(tree, online, places):
 
     groups = group_by(online, package)
     rest = sorted(set(online).difference(*groups))
-    by_mask = partition(rest, _mask_reader(
-        tree, ("core_siblings", "core_siblings_list"), ("package_cpus", "package_cpus_list")))
+    by_mask = partition(
+        rest, _mask_reader(tree, ("core_siblings", "core_siblings_list"), ("package_cpus", "package_cpus_list"))
+    )
     if by_mask:
-        tree.note("packages", f"cpu{by_mask[0][0]} does not tell its package; the sibling masks count where that is so.")
-    return _complete(tree, "packages", "they are counted as one package", online, sorted(groups + by_mask),
-                     lambda cpu: places[cpu][0] if cpu in places else None, together=True)
+        tree.note(
+            "packages", f"cpu{by_mask[0][0]} does not tell its package; the sibling masks count where that is so."
+        )
+    return _complete(
+        tree,
+        "packages",
+        "they are counted as one package",
+        online,
+        sorted(groups + by_mask),
+        lambda cpu: places[cpu][0] if cpu in places else None,
+        together=True,
+    )
 
 
 def read_dies(tree, online):
@@ -131,6 +142,7 @@ def read_caches(tree, online, cores):
             path = indexes[cpu].get(level)
             shared = tree.read_ids(path + "/shared_cpu_map", path + "/shared_cpu_list") if path else None
             return core_of[cpu] if shared == [] else shared
+
         return members
 
     return partition(online, sharing(2)), partition(online, sharing(3))
@@ -150,6 +162,7 @@ def _cache_indexes(tree, cpu):
 
 def _mask_reader(tree, *pairs):
     """Return a function from a CPU to the ids in the first of its topology files, (mask, list) pairs, that can be read."""
+
     def members(cpu):
         for mask, listing in pairs:
             path = f"{CPU_DIR}/cpu{cpu}/topology/"
@@ -157,6 +170,7 @@ def _mask_reader(tree, *pairs):
             if ids:  # an empty set, which has not even the CPU itself, is as good as no file
                 return ids
         return None
+
     return members
 
 

@@ -38,8 +38,12 @@ def _parse_mountinfo(line):
     if not dash or len(left) < 6 or len(right) < 3:
         return None
     return {
-        "mount": _plain(left[4]), "root": _plain(left[3]), "number": left[2], "type": right[0],
-        "source": _plain(right[1]), "options": set(left[5].split(",")) | set(right[2].split(",")),
+        "mount": _plain(left[4]),
+        "root": _plain(left[3]),
+        "number": left[2],
+        "type": right[0],
+        "source": _plain(right[1]),
+        "options": set(left[5].split(",")) | set(right[2].split(",")),
     }
 
 
@@ -48,8 +52,12 @@ def _parse_mounts(line):
     if len(words) < 4:
         return None
     return {
-        "mount": _plain(words[1]), "root": None, "number": None, "type": words[2],
-        "source": _plain(words[0]), "options": set(words[3].split(",")),
+        "mount": _plain(words[1]),
+        "root": None,
+        "number": None,
+        "type": words[2],
+        "source": _plain(words[0]),
+        "options": set(words[3].split(",")),
     }
 
 

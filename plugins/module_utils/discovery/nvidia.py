@@ -15,10 +15,21 @@ NVIDIA_VENDOR = "0x10de"
 VERSION_FILE = "proc/driver/nvidia/version"
 TIMEOUT_SECONDS = 20
 
-_FIELDS = ("index", "pci.bus_id", "name", "uuid", "memory.total", "driver_version", "persistence_mode", "mig.mode.current")
+_FIELDS = (
+    "index",
+    "pci.bus_id",
+    "name",
+    "uuid",
+    "memory.total",
+    "driver_version",
+    "persistence_mode",
+    "mig.mode.current",
+)
 _QUERY = ["--query-gpu=" + ",".join(_FIELDS), "--format=csv,noheader,nounits"]
 _MATRICES = (("topology", ["topo", "-m"]), ("p2p_read", ["topo", "-p2p", "r"]))
-_UNKNOWN = frozenset(["", "N/A", "[N/A]", "[Not Supported]", "[Unknown Error]", "[GPU is lost]", "[Insufficient Permissions]"])
+_UNKNOWN = frozenset(
+    ["", "N/A", "[N/A]", "[Not Supported]", "[Unknown Error]", "[GPU is lost]", "[Insufficient Permissions]"]
+)
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _GPU_NAME = re.compile(r"GPU[0-9]{1,4}\Z")
 _BUS_ID = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\Z")
@@ -76,7 +87,9 @@ def _ask(tree, command, timeout_seconds):
         output, reason = run_bounded([command] + arguments, timeout_seconds)
         answer[key] = parse_matrix(output) if output is not None else None
         if answer[key] is None:
-            tree.note("nvidia.smi." + key, "nvidia-smi {}: {}.".format(" ".join(arguments), reason or "printed no matrix"))
+            tree.note(
+                "nvidia.smi." + key, "nvidia-smi {}: {}.".format(" ".join(arguments), reason or "printed no matrix")
+            )
     return answer
 
 
@@ -87,8 +100,12 @@ def run_bounded(arguments, timeout_seconds):
     """
     try:
         process = subprocess.Popen(
-            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            start_new_session=True, env=dict(os.environ, LC_ALL="C"),
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=dict(os.environ, LC_ALL="C"),
         )
     except (OSError, ValueError) as error:
         return None, f"it cannot be started ({error})"
@@ -121,16 +138,20 @@ def parse_query(text):
         if len(words) != len(_FIELDS) or not re.match(r"[0-9]{1,4}\Z", words[0]):
             continue
         said = {field: None if word in _UNKNOWN else word for field, word in zip(_FIELDS, words)}
-        cards.append({
-            "index": int(words[0]),
-            "address": _address(said["pci.bus_id"]),
-            "name": said["name"],
-            "uuid": said["uuid"],
-            "memory_mib": int(said["memory.total"]) if re.match(r"[0-9]{1,12}\Z", said["memory.total"] or "") else None,
-            "driver_version": said["driver_version"],
-            "persistence": _switch(said["persistence_mode"]),
-            "mig": _switch(said["mig.mode.current"]),
-        })
+        cards.append(
+            {
+                "index": int(words[0]),
+                "address": _address(said["pci.bus_id"]),
+                "name": said["name"],
+                "uuid": said["uuid"],
+                "memory_mib": int(said["memory.total"])
+                if re.match(r"[0-9]{1,12}\Z", said["memory.total"] or "")
+                else None,
+                "driver_version": said["driver_version"],
+                "persistence": _switch(said["persistence_mode"]),
+                "mig": _switch(said["mig.mode.current"]),
+            }
+        )
     return sorted(cards, key=lambda card: card["index"])
 
 

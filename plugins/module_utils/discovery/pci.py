@@ -20,8 +20,13 @@ _FIRST_CAPABILITY = 0x100
 _ACS_CAPABILITY = 0x000D
 _ACS_CONTROL = 6
 _ACS_BITS = (
-    "source_validation", "translation_blocking", "request_redirect", "completion_redirect", "upstream_forwarding",
-    "egress_control", "direct_translated",
+    "source_validation",
+    "translation_blocking",
+    "request_redirect",
+    "completion_redirect",
+    "upstream_forwarding",
+    "egress_control",
+    "direct_translated",
 )
 
 
@@ -103,7 +108,10 @@ def _read_acs(tree, gpus):
         if enabled is not None:
             answer.append({"address": address, "enabled": enabled})
     if unread:
-        tree.note("iommu.acs", f"The ACS bits of {unread} of {len(bridges)} bridges above GPUs cannot be read; that takes root.")
+        tree.note(
+            "iommu.acs",
+            f"The ACS bits of {unread} of {len(bridges)} bridges above GPUs cannot be read; that takes root.",
+        )
     return answer
 
 
@@ -115,9 +123,9 @@ def acs_bits(config):
     offset, seen = _FIRST_CAPABILITY, set()
     while offset >= _FIRST_CAPABILITY and offset + 8 <= len(config) and offset not in seen:
         seen.add(offset)
-        header = int.from_bytes(config[offset:offset + 4], "little")
+        header = int.from_bytes(config[offset : offset + 4], "little")
         if header & 0xFFFF == _ACS_CAPABILITY:
-            control = int.from_bytes(config[offset + _ACS_CONTROL:offset + _ACS_CONTROL + 2], "little")
+            control = int.from_bytes(config[offset + _ACS_CONTROL : offset + _ACS_CONTROL + 2], "little")
             return [name for bit, name in enumerate(_ACS_BITS) if control >> bit & 1]
         offset = header >> 20
     return None

@@ -13,17 +13,35 @@ _CLOCKS = "sys/devices/system/clocksource/clocksource0/available_clocksource"
 # Which text of the firmware means which hypervisor; the table of systemd-detect-virt, less what real servers say too.
 _DMI_FILES = ("product_name", "sys_vendor", "board_vendor", "bios_vendor")
 _DMI_HYPERVISORS = (
-    ("KVM", "kvm"), ("OpenStack", "kvm"), ("KubeVirt", "kvm"), ("Amazon EC2", "amazon"), ("QEMU", "qemu"),
-    ("VMware", "vmware"), ("VMW", "vmware"), ("innotek GmbH", "virtualbox"), ("VirtualBox", "virtualbox"), ("Xen", "xen"),
-    ("HVM domU", "xen"), ("Bochs", "bochs"), ("Parallels", "parallels"), ("BHYVE", "bhyve"), ("Virtual Machine", "microsoft"),
-    ("Google Compute Engine", "google"), ("Apple Virtualization", "apple"), ("Alibaba Cloud ECS", "kvm"),
-    ("DigitalOcean", "kvm"), ("Hetzner", "kvm"),
+    ("KVM", "kvm"),
+    ("OpenStack", "kvm"),
+    ("KubeVirt", "kvm"),
+    ("Amazon EC2", "amazon"),
+    ("QEMU", "qemu"),
+    ("VMware", "vmware"),
+    ("VMW", "vmware"),
+    ("innotek GmbH", "virtualbox"),
+    ("VirtualBox", "virtualbox"),
+    ("Xen", "xen"),
+    ("HVM domU", "xen"),
+    ("Bochs", "bochs"),
+    ("Parallels", "parallels"),
+    ("BHYVE", "bhyve"),
+    ("Virtual Machine", "microsoft"),
+    ("Google Compute Engine", "google"),
+    ("Apple Virtualization", "apple"),
+    ("Alibaba Cloud ECS", "kvm"),
+    ("DigitalOcean", "kvm"),
+    ("Hetzner", "kvm"),
 )
 _CLOCK_HYPERVISORS = (("kvm-clock", "kvm"), ("hyperv", "microsoft"), ("xen", "xen"))
 
 # Name spaces that every container has its own of, and the number of the machine's first one (include/linux/proc_ns.h).
 _FIRST_NAMESPACES = {
-    "pid": "pid:[4026531836]", "uts": "uts:[4026531838]", "ipc": "ipc:[4026531839]", "cgroup": "cgroup:[4026531835]",
+    "pid": "pid:[4026531836]",
+    "uts": "uts:[4026531838]",
+    "ipc": "ipc:[4026531839]",
+    "cgroup": "cgroup:[4026531835]",
 }
 _MARKERS = (("run/.containerenv", "podman"), (".dockerenv", "docker"))
 _CONTAINER_WORD = re.compile(r"[a-z][a-z0-9_-]{0,40}\Z")
@@ -52,7 +70,11 @@ def read_platform(tree, flags, cgroup):
         "distribution": _distribution(tree),
         "libc": _libc(tree),
     }
-    for key, path in (("command_line", "proc/cmdline"), ("architecture", "proc/sys/kernel/arch"), ("init", "proc/1/comm")):
+    for key, path in (
+        ("command_line", "proc/cmdline"),
+        ("architecture", "proc/sys/kernel/arch"),
+        ("init", "proc/1/comm"),
+    ):
         if platform[key] is None:
             tree.missing("platform." + key, path)
     if cgroup is None:
@@ -137,7 +159,9 @@ def _kernel(tree):
     kernel = tree.read("proc/sys/kernel/osrelease")
     if not kernel:
         words = (tree.read("proc/version") or "").split()
-        kernel = words[2] if len(words) > 2 else tree.missing("platform.kernel", "proc/sys/kernel/osrelease", "proc/version")
+        kernel = (
+            words[2] if len(words) > 2 else tree.missing("platform.kernel", "proc/sys/kernel/osrelease", "proc/version")
+        )
     return kernel
 
 

@@ -10,8 +10,20 @@ from builders import write_files
 
 @pytest.fixture
 def tree(tmp_path):
-    write_files(tmp_path, {"number": "-12", "words": b"a b\n\0", "choice": "always [madvise] never", "junk": b"\xff\xfe\x00\x80",
-                           "mask": "00000000,00000006", "list": "0,3", "folder/b10": "", "folder/b9": "", "folder/c": ""})
+    write_files(
+        tmp_path,
+        {
+            "number": "-12",
+            "words": b"a b\n\0",
+            "choice": "always [madvise] never",
+            "junk": b"\xff\xfe\x00\x80",
+            "mask": "00000000,00000006",
+            "list": "0,3",
+            "folder/b10": "",
+            "folder/b9": "",
+            "folder/c": "",
+        },
+    )
     return Tree(tmp_path)
 
 
@@ -32,11 +44,19 @@ def test_the_mask_comes_before_the_list_and_the_list_instead_of_no_mask(tree):
     assert tree.read_ids("missing") is None
 
 
-@pytest.mark.parametrize(("path", "reason"), [
-    ("missing", os.strerror(errno.ENOENT)), ("folder", "not a regular file"), ("words/below", os.strerror(errno.ENOTDIR)),
-    ("nul\0byte", "null"), ("pipe", "not a regular file"), ("loop", os.strerror(errno.ELOOP)), ("null", "not a regular file"),
-    ("large", "larger than 65536 bytes"),
-])
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("missing", os.strerror(errno.ENOENT)),
+        ("folder", "not a regular file"),
+        ("words/below", os.strerror(errno.ENOTDIR)),
+        ("nul\0byte", "null"),
+        ("pipe", "not a regular file"),
+        ("loop", os.strerror(errno.ELOOP)),
+        ("null", "not a regular file"),
+        ("large", "larger than 65536 bytes"),
+    ],
+)
 def test_why_there_is_nothing(tree, path, reason):
     os.mkfifo(tree.at("pipe"))
     os.symlink("loop", tree.at("loop"))

@@ -37,8 +37,14 @@ def read_safely(root):
 
 def a_machine(root):
     root = Machine(sockets=2, cores=1, threads=2, gpus=[1], nvme=[0], cpufreq="intel_pstate", quota=1.0).write(root)
-    write_files(root, {"proc/self/mountinfo": "20 1 259:1 / / rw - ext4 /dev/nvme0n1p1 rw\n30 1 0:26 / /sys/fs/cgroup rw - "
-                                              "cgroup2 cgroup2 rw", "sys/kernel/iommu_groups/0/type": "DMA"})
+    write_files(
+        root,
+        {
+            "proc/self/mountinfo": "20 1 259:1 / / rw - ext4 /dev/nvme0n1p1 rw\n30 1 0:26 / /sys/fs/cgroup rw - "
+            "cgroup2 cgroup2 rw",
+            "sys/kernel/iommu_groups/0/type": "DMA",
+        },
+    )
     return root
 
 
@@ -49,11 +55,36 @@ def built():
         yield root, sorted(str(path.relative_to(root)) for path in Path(root).rglob("*") if path.is_file())
 
 
-TEXTS = st.sampled_from([
-    b"", b"\0", b"-1", b"0-4294967295", b"0-2047", b"99999999999999999999", b"[", b"]a[", b"NaN", b"1e9", b"0,", b"ffffffff,",
-    b"max", b"0::/../../..", b"Node 0 MemTotal: 99999999999999999 kB", b"\xff\xfe\x00\x01" * 50, b"9" * 70000, "\u0663".encode(),
-    b"processor : 0\nprocessor : x\nprocessor 0: a=b", b":::\n:\n", b" - \n- - -", b"0x03", b"a\tb\tc"])
-DAMAGE = st.sampled_from(["remove", "folder", "pipe", "loop", "up", "device", "truncate"]) | TEXTS | st.binary(max_size=200)
+TEXTS = st.sampled_from(
+    [
+        b"",
+        b"\0",
+        b"-1",
+        b"0-4294967295",
+        b"0-2047",
+        b"99999999999999999999",
+        b"[",
+        b"]a[",
+        b"NaN",
+        b"1e9",
+        b"0,",
+        b"ffffffff,",
+        b"max",
+        b"0::/../../..",
+        b"Node 0 MemTotal: 99999999999999999 kB",
+        b"\xff\xfe\x00\x01" * 50,
+        b"9" * 70000,
+        "\u0663".encode(),
+        b"processor : 0\nprocessor : x\nprocessor 0: a=b",
+        b":::\n:\n",
+        b" - \n- - -",
+        b"0x03",
+        b"a\tb\tc",
+    ]
+)
+DAMAGE = (
+    st.sampled_from(["remove", "folder", "pipe", "loop", "up", "device", "truncate"]) | TEXTS | st.binary(max_size=200)
+)
 
 
 def damage(path, how):
@@ -73,7 +104,7 @@ def damage(path, how):
     elif how == "device":
         path.symlink_to("/dev/zero")
     elif how == "truncate":
-        path.write_bytes(content[:len(content) // 2])
+        path.write_bytes(content[: len(content) // 2])
 
 
 def remove(path):
@@ -99,23 +130,32 @@ def test_any_damage_to_any_files_is_survived(built, data):
         write_files(root, whole)
 
 
-@pytest.mark.parametrize("junk", [b"\x00\xff\xfe\x80" * 100, b"", b"-", b"4294967295", b"0-4294967295", b"[[]]", b"a:b=c,d\n" * 50])
-def test_a_tree_of_nothing_but_junk(built, tmp_path, junk):
+@pytest.mark.parametrize(
+    "junk", [b"\x00\xff\xfe\x80" * 100, b"", b"-", b"4294967295", b"0-4294967295", b"[[]]", b"a:b=c,d\n" * 50]
+)
+def test_a_tree_of_nothing_but_junk(built, tree_folder, junk):
     root, files = built
-    copy = tmp_path / "tree"
+    copy = tree_folder / "tree"
     shutil.copytree(root, copy, symlinks=True)
     for path in files:
         (copy / path).write_bytes(junk)
     read_safely(copy)
 
 
-def test_the_largest_machine_that_is_believed_is_read_in_bounded_time(tmp_path):
-    write_files(tmp_path, {f"{CPU}/online": "0-65535", f"{CPU}/present": "0-65535", f"{CPU}/cpu0/topology/thread_siblings_list": "0-65535"})
-    assert len(read_safely(tmp_path)["cores"]) == 1
+def test_the_largest_machine_that_is_believed_is_read_in_bounded_time(tree_folder):
+    write_files(
+        tree_folder,
+        {
+            f"{CPU}/online": "0-65535",
+            f"{CPU}/present": "0-65535",
+            f"{CPU}/cpu0/topology/thread_siblings_list": "0-65535",
+        },
+    )
+    assert len(read_safely(tree_folder)["cores"]) == 1
 
 
-def test_loops_of_links_come_to_an_end(tmp_path):
-    root = Path(Machine(cores=2, nvme=[0], gpus=[0]).write(tmp_path))
+def test_loops_of_links_come_to_an_end(tree_folder):
+    root = Path(Machine(cores=2, nvme=[0], gpus=[0]).write(tree_folder))
     for folder in (f"{CPU}/cpu0/cache", f"{CPU}/cpu0/topology", "sys/devices/system/node/node0/hugepages"):
         (root / folder / "again").symlink_to("..")
     (root / CPU / "cpu7").symlink_to(".")
@@ -128,19 +168,19 @@ def test_loops_of_links_come_to_an_end(tmp_path):
     assert [disk["name"] for disk in answer["block_devices"]] == ["nvme0n1"]
 
 
-def test_directories_full_of_names(tmp_path):
-    root = Machine(cores=1).write(tmp_path)
+def test_directories_full_of_names(tree_folder):
+    root = Machine(cores=1).write(tree_folder)
     os.unlink(f"{root}/{CPU}/online")
     for number in range(30000):
         os.mkdir(f"{root}/{CPU}/x{number}")
     assert read_safely(root) is not None
 
 
-def test_files_that_vanish_while_they_are_read(tmp_path):
+def test_files_that_vanish_while_they_are_read(tree_folder):
     """A thread takes the tree apart while it is read, over and over: nothing but an answer or the one error."""
     answers = []
     for attempt in range(15):
-        root = a_machine(tmp_path / str(attempt))
+        root = a_machine(tree_folder / str(attempt))
         remover = threading.Thread(target=shutil.rmtree, args=(root,))
         remover.start()
         answers.append(read_safely(root))

@@ -10,27 +10,30 @@ NODE = "sys/devices/system/node"
 CPU = "sys/devices/system/cpu"
 
 
-def test_nodes_without_cpus_or_memory_are_there(tmp_path):
+def test_nodes_without_cpus_or_memory_are_there(tree_folder):
     machine = Machine(sockets=2, cores=2, memory_nodes=1, memoryless=[1], node_memory_mib=1000)
-    nodes = read_topology(machine.write(tmp_path))["numa_nodes"]
+    nodes = read_topology(machine.write(tree_folder))["numa_nodes"]
     assert [(node["cpus"], node["memory_mib"], node["memory_free_mib"]) for node in nodes] == [
-        ([0, 1], 1000, 500), ([2, 3], 0, 0), ([], 1000, 500)]
+        ([0, 1], 1000, 500),
+        ([2, 3], 0, 0),
+        ([], 1000, 500),
+    ]
 
 
-def test_overlapping_nodes_keep_their_cpus(tmp_path):
-    root = Machine(sockets=2, cores=2).write(tmp_path)
+def test_overlapping_nodes_keep_their_cpus(tree_folder):
+    root = Machine(sockets=2, cores=2).write(tree_folder)
     write_files(root, {f"{NODE}/node1/cpumap": as_mask([1, 2, 3])})
     assert [node["cpus"] for node in read_topology(root)["numa_nodes"]] == [[0, 1], [1, 2, 3]]
 
 
-def test_offline_cpus_in_the_mask_of_a_node_are_dropped(tmp_path):
-    root = Machine(cores=4, offline=[3]).write(tmp_path)
+def test_offline_cpus_in_the_mask_of_a_node_are_dropped(tree_folder):
+    root = Machine(cores=4, offline=[3]).write(tree_folder)
     write_files(root, {f"{NODE}/node0/cpumap": as_mask([0, 1, 2, 3])})
     assert read_topology(root)["numa_nodes"][0]["cpus"] == [0, 1, 2]
 
 
-def test_the_links_of_a_node_stand_in_for_its_mask_and_list(tmp_path):
-    root = Machine(cores=2).write(tmp_path)
+def test_the_links_of_a_node_stand_in_for_its_mask_and_list(tree_folder):
+    root = Machine(cores=2).write(tree_folder)
     for name in ("cpumap", "cpulist"):
         (Path(root) / NODE / "node0" / name).unlink()
     write_files(root, {f"{NODE}/node0/cpu1/.keep": ""})
@@ -39,8 +42,8 @@ def test_the_links_of_a_node_stand_in_for_its_mask_and_list(tmp_path):
     assert "links" in answer["notes"]["numa_nodes.0.cpus"]
 
 
-def test_a_directory_of_a_node_that_is_not_online_does_not_count(tmp_path):
-    root = Machine(sockets=2, cores=2, memory_nodes=1).write(tmp_path)
+def test_a_directory_of_a_node_that_is_not_online_does_not_count(tree_folder):
+    root = Machine(sockets=2, cores=2, memory_nodes=1).write(tree_folder)
     write_files(root, {f"{NODE}/online": "0-1"})
     for node in (0, 1):
         write_files(root, {f"{NODE}/node{node}/distance": "10 21" if node == 0 else "21 10"})
@@ -50,65 +53,91 @@ def test_a_directory_of_a_node_that_is_not_online_does_not_count(tmp_path):
     assert [node["id"] for node in read_topology(root)["numa_nodes"]] == [0, 1, 2]
 
 
-def test_a_machine_without_nodes_is_one_node(tmp_path):
-    root = Machine(cores=2, node_memory_mib=3000, hugepages={2048: 7}).write(tmp_path)
+def test_a_machine_without_nodes_is_one_node(tree_folder):
+    root = Machine(cores=2, node_memory_mib=3000, hugepages={2048: 7}).write(tree_folder)
     (Path(root) / NODE).rename(Path(root) / "gone")
     answer = read_topology(root)
-    assert answer["numa_nodes"] == [{
-        "id": 0, "cpus": [0, 1], "memory_mib": 3000, "memory_free_mib": 1500,
-        "hugepages": {"2048": 7}, "hugepages_free": {"2048": 7}, "hugepages_surplus": {"2048": 0}}]
+    assert answer["numa_nodes"] == [
+        {
+            "id": 0,
+            "cpus": [0, 1],
+            "memory_mib": 3000,
+            "memory_free_mib": 1500,
+            "hugepages": {"2048": 7},
+            "hugepages_free": {"2048": 7},
+            "hugepages_surplus": {"2048": 0},
+        }
+    ]
     assert answer["distances"] == {"nodes": [0], "matrix": [[10]]}
     assert "node 0" in answer["notes"]["numa_nodes"]
 
 
-def test_hugepages_by_size_with_free_and_surplus(tmp_path):
-    root = Machine(hugepages={2048: 512, 1048576: 2}).write(tmp_path)
-    write_files(root, {f"{NODE}/node0/hugepages/hugepages-2048kB/free_hugepages": 100,
-                       f"{NODE}/node0/hugepages/hugepages-2048kB/surplus_hugepages": 3,
-                       f"{NODE}/node0/hugepages/hugepages-0x40kB/nr_hugepages": 9})
+def test_hugepages_by_size_with_free_and_surplus(tree_folder):
+    root = Machine(hugepages={2048: 512, 1048576: 2}).write(tree_folder)
+    write_files(
+        root,
+        {
+            f"{NODE}/node0/hugepages/hugepages-2048kB/free_hugepages": 100,
+            f"{NODE}/node0/hugepages/hugepages-2048kB/surplus_hugepages": 3,
+            f"{NODE}/node0/hugepages/hugepages-0x40kB/nr_hugepages": 9,
+        },
+    )
     node = read_topology(root)["numa_nodes"][0]
     assert node["hugepages"] == {"2048": 512, "1048576": 2}
     assert node["hugepages_free"] == {"2048": 100, "1048576": 2}
     assert node["hugepages_surplus"] == {"2048": 3, "1048576": 0}
 
 
-def test_distances_need_not_be_symmetric(tmp_path):
-    root = Machine(sockets=2).write(tmp_path)
+def test_distances_need_not_be_symmetric(tree_folder):
+    root = Machine(sockets=2).write(tree_folder)
     write_files(root, {f"{NODE}/node0/distance": "10 30"})
     assert read_topology(root)["distances"]["matrix"] == [[10, 30], [21, 10]]
 
 
 @pytest.mark.parametrize("row", ["10", "10 21 31", "10 x", "10 -1"])
-def test_distances_that_do_not_fit_the_nodes_are_not_believed(tmp_path, row):
-    root = Machine(sockets=2).write(tmp_path)
+def test_distances_that_do_not_fit_the_nodes_are_not_believed(tree_folder, row):
+    root = Machine(sockets=2).write(tree_folder)
     write_files(root, {f"{NODE}/node0/distance": row})
     answer = read_topology(root)
     assert answer["distances"] is None
     assert "one figure for each of 2 nodes" in answer["notes"]["distances"]
 
 
-def test_a_node_without_meminfo_has_unknown_memory_and_a_reason(tmp_path):
-    root = Machine().write(tmp_path)
+def test_a_node_without_meminfo_has_unknown_memory_and_a_reason(tree_folder):
+    root = Machine().write(tree_folder)
     (Path(root) / NODE / "node0" / "meminfo").unlink()
     answer = read_topology(root)
     assert answer["numa_nodes"][0]["memory_mib"] is None
     assert answer["notes"]["numa_nodes.0.memory_mib"] == (
-        f"Not known: /{NODE}/node0/meminfo: No such file or directory.")
+        f"Not known: /{NODE}/node0/meminfo: No such file or directory."
+    )
 
 
-def test_the_memory_and_its_settings(tmp_path):
-    answer = read_topology(Machine(node_memory_mib=8192).write(tmp_path))
+def test_the_memory_and_its_settings(tree_folder):
+    answer = read_topology(Machine(node_memory_mib=8192).write(tree_folder))
     assert answer["memory_mib"] == 8192
     assert answer["memory"] == {
-        "total_mib": 8192, "free_mib": 4096, "available_mib": 4096, "swap_total_mib": 2, "swap_free_mib": 1,
-        "swappiness": 60, "overcommit_memory": 0, "overcommit_ratio": 50, "numa_balancing": 1, "zone_reclaim_mode": 0,
+        "total_mib": 8192,
+        "free_mib": 4096,
+        "available_mib": 4096,
+        "swap_total_mib": 2,
+        "swap_free_mib": 1,
+        "swappiness": 60,
+        "overcommit_memory": 0,
+        "overcommit_ratio": 50,
+        "numa_balancing": 1,
+        "zone_reclaim_mode": 0,
         "transparent_hugepage": {
-            "enabled": "madvise", "enabled_choices": ["always", "madvise", "never"],
-            "defrag": "madvise", "defrag_choices": ["always", "defer", "defer+madvise", "madvise", "never"]}}
+            "enabled": "madvise",
+            "enabled_choices": ["always", "madvise", "never"],
+            "defrag": "madvise",
+            "defrag_choices": ["always", "defer", "defer+madvise", "madvise", "never"],
+        },
+    }
 
 
-def test_a_setting_that_this_kernel_lacks_is_null_with_a_reason(tmp_path):
-    root = Machine().write(tmp_path)
+def test_a_setting_that_this_kernel_lacks_is_null_with_a_reason(tree_folder):
+    root = Machine().write(tree_folder)
     (Path(root) / "proc/sys/kernel/numa_balancing").unlink()
     write_files(root, {"proc/sys/vm/swappiness": "sixty", "sys/kernel/mm/transparent_hugepage/enabled": "always never"})
     answer = read_topology(root)
@@ -120,36 +149,54 @@ def test_a_setting_that_this_kernel_lacks_is_null_with_a_reason(tmp_path):
     assert "memory.transparent_hugepage.enabled" in answer["notes"]
 
 
-def test_frequency_scaling_of_intel(tmp_path):
-    frequency = read_topology(Machine(cores=2, cpufreq="intel_pstate").write(tmp_path))["cpufreq"]
+def test_frequency_scaling_of_intel(tree_folder):
+    frequency = read_topology(Machine(cores=2, cpufreq="intel_pstate").write(tree_folder))["cpufreq"]
     policies = frequency.pop("policies")
     assert frequency == {
-        "driver": "intel_pstate", "mode": "active", "governors": ["performance", "powersave"], "governor": "powersave",
-        "boost": True, "boost_file": f"/{CPU}/intel_pstate/no_turbo"}
+        "driver": "intel_pstate",
+        "mode": "active",
+        "governors": ["performance", "powersave"],
+        "governor": "powersave",
+        "boost": True,
+        "boost_file": f"/{CPU}/intel_pstate/no_turbo",
+    }
     assert policies[1] == {
-        "cpus": [1], "driver": "intel_pstate", "governor": "powersave", "governors": ["performance", "powersave"],
-        "min_khz": 800000, "max_khz": 3900000, "base_khz": 2100000, "epp": "balance_performance",
-        "epp_choices": ["balance_power", "default", "performance", "power"]}
+        "cpus": [1],
+        "driver": "intel_pstate",
+        "governor": "powersave",
+        "governors": ["performance", "powersave"],
+        "min_khz": 800000,
+        "max_khz": 3900000,
+        "base_khz": 2100000,
+        "epp": "balance_performance",
+        "epp_choices": ["balance_power", "default", "performance", "power"],
+    }
 
 
-def test_frequency_scaling_without_modes_and_preferences(tmp_path):
-    answer = read_topology(Machine(cpufreq="acpi-cpufreq").write(tmp_path))
+def test_frequency_scaling_without_modes_and_preferences(tree_folder):
+    answer = read_topology(Machine(cpufreq="acpi-cpufreq").write(tree_folder))
     assert (answer["cpufreq"]["mode"], answer["cpufreq"]["boost"]) == (None, True)
     assert answer["cpufreq"]["boost_file"] == f"/{CPU}/cpufreq/boost"
     assert answer["notes"]["cpufreq.mode"] == "This driver has no modes."
     assert "cpufreq.policies.epp" in answer["notes"]
 
 
-def test_turbo_that_is_switched_off(tmp_path):
-    root = Machine(cpufreq="intel_pstate").write(tmp_path)
+def test_turbo_that_is_switched_off(tree_folder):
+    root = Machine(cpufreq="intel_pstate").write(tree_folder)
     write_files(root, {f"{CPU}/intel_pstate/no_turbo": 1})
     assert read_topology(root)["cpufreq"]["boost"] is False
 
 
-def test_policies_of_several_cpus_and_governors_that_differ(tmp_path):
-    root = Machine(cores=4, cpufreq="acpi-cpufreq").write(tmp_path)
-    write_files(root, {f"{CPU}/cpufreq/policy0/affected_cpus": "0 1", f"{CPU}/cpufreq/policy2/scaling_governor": "performance",
-                       f"{CPU}/cpufreq/policy3/scaling_available_governors": "performance ondemand"})
+def test_policies_of_several_cpus_and_governors_that_differ(tree_folder):
+    root = Machine(cores=4, cpufreq="acpi-cpufreq").write(tree_folder)
+    write_files(
+        root,
+        {
+            f"{CPU}/cpufreq/policy0/affected_cpus": "0 1",
+            f"{CPU}/cpufreq/policy2/scaling_governor": "performance",
+            f"{CPU}/cpufreq/policy3/scaling_available_governors": "performance ondemand",
+        },
+    )
     answer = read_topology(root)
     assert [policy["cpus"] for policy in answer["cpufreq"]["policies"]] == [[0, 1], [2], [3]]
     assert answer["cpufreq"]["governor"] is None
@@ -157,17 +204,34 @@ def test_policies_of_several_cpus_and_governors_that_differ(tmp_path):
     assert "differ" in answer["notes"]["cpufreq.governor"]
 
 
-def test_old_kernels_keep_the_policy_with_the_cpu(tmp_path):
-    root = Machine(cores=2).write(tmp_path)
-    write_files(root, {f"{CPU}/cpu{cpu}/cpufreq/{name}": value for cpu in (0, 1) for name, value in (
-        ("affected_cpus", "0 1"), ("scaling_driver", "acpi-cpufreq"), ("scaling_governor", "ondemand"))})
+def test_old_kernels_keep_the_policy_with_the_cpu(tree_folder):
+    root = Machine(cores=2).write(tree_folder)
+    write_files(
+        root,
+        {
+            f"{CPU}/cpu{cpu}/cpufreq/{name}": value
+            for cpu in (0, 1)
+            for name, value in (
+                ("affected_cpus", "0 1"),
+                ("scaling_driver", "acpi-cpufreq"),
+                ("scaling_governor", "ondemand"),
+            )
+        },
+    )
     frequency = read_topology(root)["cpufreq"]
     assert [policy["cpus"] for policy in frequency["policies"]] == [[0, 1]]
     assert (frequency["driver"], frequency["governor"]) == ("acpi-cpufreq", "ondemand")
 
 
-def test_no_frequency_scaling_is_said(tmp_path):
-    answer = read_topology(Machine().write(tmp_path))
-    assert answer["cpufreq"] == {"driver": None, "mode": None, "governors": [], "governor": None, "policies": [],
-                                 "boost": None, "boost_file": None}
+def test_no_frequency_scaling_is_said(tree_folder):
+    answer = read_topology(Machine().write(tree_folder))
+    assert answer["cpufreq"] == {
+        "driver": None,
+        "mode": None,
+        "governors": [],
+        "governor": None,
+        "policies": [],
+        "boost": None,
+        "boost_file": None,
+    }
     assert "no frequency scaling" in answer["notes"]["cpufreq"]

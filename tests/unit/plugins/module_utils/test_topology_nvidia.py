@@ -36,8 +36,16 @@ def a_tool(folder, query=QUERY, topo=MATRIX, p2p=P2P, script=None):
     """A program that stands in for nvidia-smi: it prints what the real one prints, or does what `script` says."""
     write_files(folder, {"query": query, "topo": topo, "p2p": p2p})
     tool = Path(folder) / "nvidia-smi"
-    tool.write_text(f"#!/bin/sh\ncd {folder}\n" + (script or (
-        'case "$*" in *--query-gpu*) cat query;; "topo -m") cat topo;; "topo -p2p r") cat p2p;; *) exit 9;; esac')) + "\n")
+    tool.write_text(
+        f"#!/bin/sh\ncd {folder}\n"
+        + (
+            script
+            or (
+                'case "$*" in *--query-gpu*) cat query;; "topo -m") cat topo;; "topo -p2p r") cat p2p;; *) exit 9;; esac'
+            )
+        )
+        + "\n"
+    )
     tool.chmod(0o755)
     return str(tool)
 
@@ -58,8 +66,16 @@ def test_everything_that_the_tool_says(tmp_path):
     assert answer["smi"]["topology"] == {"GPU0": {"GPU1": "NV12"}, "GPU1": {"GPU0": "NV12"}}
     assert answer["smi"]["p2p_read"] == {"GPU0": {"GPU1": "CNS"}, "GPU1": {"GPU0": "CNS"}}
     assert cards == answer["smi"]["gpus"]
-    assert cards[0] == {"index": 0, "address": "0000:10:00.0", "name": "NVIDIA H100 80GB HBM3", "uuid": "GPU-aaaa",
-                        "memory_mib": 81559, "driver_version": "550.54.15", "persistence": True, "mig": False}
+    assert cards[0] == {
+        "index": 0,
+        "address": "0000:10:00.0",
+        "name": "NVIDIA H100 80GB HBM3",
+        "uuid": "GPU-aaaa",
+        "memory_mib": 81559,
+        "driver_version": "550.54.15",
+        "persistence": True,
+        "mig": False,
+    }
     assert (cards[1]["persistence"], cards[1]["mig"]) == (False, None)
     assert notes == {}
 
@@ -84,9 +100,16 @@ def test_a_recorded_tree_starts_nothing(tmp_path):
     assert "recorded tree" in tree.notes["nvidia.smi"]
 
 
-@pytest.mark.parametrize(("script", "reason"), [
-    ("exit 9", "ended with status 9"), ("echo No devices were found", "no GPU in the form"), ("true", "no GPU in the form"),
-    ("head -c 300000 /dev/urandom", "no GPU in the form"), ("kill -9 $$", "ended with status -9")])
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("exit 9", "ended with status 9"),
+        ("echo No devices were found", "no GPU in the form"),
+        ("true", "no GPU in the form"),
+        ("head -c 300000 /dev/urandom", "no GPU in the form"),
+        ("kill -9 $$", "ended with status -9"),
+    ],
+)
 def test_a_tool_that_fails_or_prints_something_new_is_a_note(tmp_path, script, reason):
     answer, cards, notes = ask(tmp_path, script=script)
     assert (answer["smi"], cards) == (None, [None, None])
@@ -123,20 +146,37 @@ def test_a_gpu_that_the_tool_does_not_name_gets_a_note(tmp_path):
 
 def test_a_tool_that_is_not_there():
     assert run_bounded(["/nonexistent/nvidia-smi"], 1) == (
-        None, "it cannot be started ([Errno 2] No such file or directory: '/nonexistent/nvidia-smi')")
+        None,
+        "it cannot be started ([Errno 2] No such file or directory: '/nonexistent/nvidia-smi')",
+    )
 
 
 def test_values_that_the_tool_does_not_know_are_null():
     line = "0, 00000000:10:00.0, [Unknown Error], N/A, [N/A], 550.1, [Not Supported], 7"
     assert parse_query("warning: a line\n" + line) == [
-        {"index": 0, "address": "0000:10:00.0", "name": None, "uuid": None, "memory_mib": None, "driver_version": "550.1",
-         "persistence": None, "mig": None}]
+        {
+            "index": 0,
+            "address": "0000:10:00.0",
+            "name": None,
+            "uuid": None,
+            "memory_mib": None,
+            "driver_version": "550.1",
+            "persistence": None,
+            "mig": None,
+        }
+    ]
 
 
-@given(st.text(max_size=300) | st.lists(st.sampled_from(["GPU0", "GPU1", "X", "NV4", "\t", "\n", ",", " ", "\x1b[4m", '"']),
-                                        max_size=60).map("".join))
+@given(
+    st.text(max_size=300)
+    | st.lists(st.sampled_from(["GPU0", "GPU1", "X", "NV4", "\t", "\n", ",", " ", "\x1b[4m", '"']), max_size=60).map(
+        "".join
+    )
+)
 def test_any_output_is_an_answer_or_none(text):
-    assert all(set(card) == {"index", "address", "name", "uuid", "memory_mib", "driver_version", "persistence", "mig"}
-               for card in parse_query(text))
+    assert all(
+        set(card) == {"index", "address", "name", "uuid", "memory_mib", "driver_version", "persistence", "mig"}
+        for card in parse_query(text)
+    )
     matrix = parse_matrix(text)
     assert matrix is None or all(isinstance(row, dict) for row in matrix.values())

@@ -77,7 +77,8 @@ def test_what_is_built_is_read_back(machine):
         answer = read_topology(machine.write(root))
     assert {key: answer[key] for key in machine.expected()} == machine.expected()
     assert {node["id"]: (node["cpus"], node["memory_mib"], node["hugepages"]) for node in answer["numa_nodes"]} == (
-        machine.expected_nodes())
+        machine.expected_nodes()
+    )
     unknown_as_none = [None if node < 0 else node for node in machine.gpus]
     assert [gpu["numa_node"] for gpu in answer["gpus"]] == unknown_as_none
     assert [disk["numa_node"] for disk in answer["block_devices"]] == [None if n < 0 else n for n in machine.nvme]
@@ -85,8 +86,8 @@ def test_what_is_built_is_read_back(machine):
 
 
 @pytest.mark.skipif(not CORPUS, reason="INFERENCE_HOST_TOPOLOGY_CORPUS names no folder with grade.py and dumps")
-def test_recorded_machines_are_read_right(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the grader unpacks
+def test_recorded_machines_are_read_right(capsys, monkeypatch, tree_folder):
+    monkeypatch.setattr(tempfile, "tempdir", str(tree_folder))  # where the grader unpacks
     spec = importlib.util.spec_from_file_location("grade", Path(CORPUS) / "grade.py")
     grade = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(grade)
@@ -96,44 +97,46 @@ def test_recorded_machines_are_read_right(capsys, monkeypatch, tmp_path):
     assert grade.main() == 0, capsys.readouterr().out
 
 
-def test_each_file_is_opened_once(tmp_path):
-    root = Machine(sockets=2, threads=2, gpus=[0], nvme=[1], cpufreq="intel_pstate").write(tmp_path)
+def test_each_file_is_opened_once(tree_folder):
+    root = Machine(sockets=2, threads=2, gpus=[0], nvme=[1], cpufreq="intel_pstate").write(tree_folder)
     opened = [path for event, path in events_of(root) if event == "open" and path.startswith(root)]
     assert len(opened) > 100
     assert len(opened) == len(set(opened))
 
 
-def test_no_program_is_started_without_an_nvidia_driver(tmp_path):
-    root = Machine(gpus=[0]).write(tmp_path)
+def test_no_program_is_started_without_an_nvidia_driver(tree_folder):
+    root = Machine(gpus=[0]).write(tree_folder)
     assert [event for event, _path in events_of(root) if event == "subprocess.Popen"] == []
     if not os.path.exists("/proc/driver/nvidia/version"):
         assert [event for event, _path in events_of("/") if event == "subprocess.Popen"] == []
 
 
-def test_the_number_of_files_opened_grows_linearly_with_cpus(tmp_path):
+def test_the_number_of_files_opened_grows_linearly_with_cpus(tree_folder):
     def opened(cores):
-        return len(events_of(Machine(nodes=2, cores=cores, threads=2, cpufreq="intel_pstate").write(tmp_path / str(cores))))
+        return len(
+            events_of(Machine(nodes=2, cores=cores, threads=2, cpufreq="intel_pstate").write(tree_folder / str(cores)))
+        )
 
     base, small, large = opened(2), opened(18), opened(34)
     assert small > base
     assert large - small == small - base
 
 
-def test_two_readings_of_one_tree_are_equal(tmp_path):
-    root = Machine(sockets=2, gpus=[1, 0], nvme=[0], cpufreq="acpi-cpufreq").write(tmp_path)
+def test_two_readings_of_one_tree_are_equal(tree_folder):
+    root = Machine(sockets=2, gpus=[1, 0], nvme=[0], cpufreq="acpi-cpufreq").write(tree_folder)
     assert json.dumps(read_topology(root)) == json.dumps(read_topology(root))
 
 
 @pytest.mark.parametrize("root", ["missing", "empty"])
-def test_a_tree_without_a_machine_is_refused_in_a_sentence(tmp_path, root):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(TopologyError, match=f"No CPU is to be found below {tmp_path}/{root}: .*Linux machine.$"):
-        read_topology(str(tmp_path / root))
+def test_a_tree_without_a_machine_is_refused_in_a_sentence(tree_folder, root):
+    (tree_folder / "empty").mkdir()
+    with pytest.raises(TopologyError, match=f"No CPU is to be found below {tree_folder}/{root}: .*Linux machine.$"):
+        read_topology(str(tree_folder / root))
 
 
-def test_a_bare_list_of_cpus_is_read_with_a_reason_for_all_that_is_missing(tmp_path):
-    write_files(tmp_path, {"sys/devices/system/cpu/online": "0-1"})
-    answer = read_topology(str(tmp_path))
+def test_a_bare_list_of_cpus_is_read_with_a_reason_for_all_that_is_missing(tree_folder):
+    write_files(tree_folder, {"sys/devices/system/cpu/online": "0-1"})
+    answer = read_topology(str(tree_folder))
     assert answer["cores"] == [[0], [1]]
     assert answer["packages"] == [[0, 1]]
     assert answer["allowed_cpus"] == [0, 1]
@@ -163,7 +166,8 @@ def test_the_code_loads_with_nothing_but_the_standard_library():
     with tempfile.TemporaryDirectory() as root:
         Machine(cores=2).write(root)
         run = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", script, collections, root], capture_output=True, text=True, check=False)
+            [sys.executable, "-I", "-S", "-c", script, collections, root], capture_output=True, text=True, check=False
+        )
     assert (run.stdout.strip(), run.stderr) == ("2", "")
 
 

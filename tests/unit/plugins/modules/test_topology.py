@@ -51,7 +51,9 @@ def test_documentation_is_complete():
     documentation = yaml.safe_load(module_topology.DOCUMENTATION)
     assert set(documentation["options"]) == {"root"}
     assert documentation["version_added"] == "0.1.0"
-    assert all("inference.host.topology" in task or "debug" in str(task) for task in yaml.safe_load(module_topology.EXAMPLES))
+    assert all(
+        "inference.host.topology" in task or "debug" in str(task) for task in yaml.safe_load(module_topology.EXAMPLES)
+    )
 
     def described(entry):
         assert entry["description"] and entry["type"]
