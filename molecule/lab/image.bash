@@ -10,7 +10,7 @@ IMAGE_NAME=localhost/inference-host-lab
 # What a freshly installed Debian server has, and nothing that a role should install.
 # A change of the build itself (not of this list) raises RECIPE.
 RECIPE=1
-PACKAGES=systemd-sysv,libpam-systemd,dbus,udev,kmod,openssh-server,sudo,python3,python3-apt,iproute2,procps,ca-certificates
+PACKAGES=systemd-sysv,libpam-systemd,dbus,udev,kmod,openssh-server,sudo,python3,iproute2,procps,ca-certificates
 
 # What this machine knows of its Debian mirror is given to the image, so that apt works inside as it does outside.
 # shellcheck disable=SC2016  # apt expands these

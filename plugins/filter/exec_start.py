@@ -39,7 +39,6 @@ _value:
 """
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.inference.host.plugins.module_utils.engine import engine_command, systemd_quote
 
 

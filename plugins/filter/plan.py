@@ -23,7 +23,8 @@ options:
     required: true
     elements: dict
   policy:
-    description: Housekeeping cores, memory headroom, ports and kernel settings; what is absent or null is chosen by the plan.
+    description:
+      - Housekeeping cores, memory headroom, ports and kernel settings; what is absent or null is chosen by the plan.
     type: dict
     required: false
 """
@@ -41,7 +42,6 @@ _value:
 """
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
 
 

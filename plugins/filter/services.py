@@ -38,7 +38,6 @@ _value:
 """
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.inference.host.plugins.module_utils.services import with_sizes
 
 

@@ -30,7 +30,6 @@ _value:
 """
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.inference.host.plugins.module_utils.engine import unit_text as escape
 
 

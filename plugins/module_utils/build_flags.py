@@ -47,7 +47,9 @@ def build_id(topology, ingredients=()):
     """
     platform = topology.get("platform") or {}
     distribution = platform.get("distribution") or {}
-    parts = [platform.get("architecture"), distribution.get("id"), distribution.get("version_id"), list(ingredients)]
-    if "-DGGML_NATIVE=ON" in cmake_args(topology):
+    flags = cmake_args(topology)
+    parts = [platform.get("architecture"), distribution.get("id"), distribution.get("version_id")]
+    parts += [flags, list(ingredients)]
+    if "-DGGML_NATIVE=ON" in flags:
         parts.append(topology["cpu"]["model_name"])
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

@@ -8,9 +8,16 @@ dicts; cores are taken in a fixed order, so the same input always gives the same
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+
+
+def service_limit(topology, name):
+    """Return a limit of system services; that of the reading process, such as a login session, is not theirs and
+    counts only where the topology has none of services. None is no limit."""
+    return (topology.get("services") or topology).get(name, topology.get(name))
 
 
 def usable_cores(topology):
@@ -19,14 +26,13 @@ def usable_cores(topology):
     Usable CPUs are online and allowed (cpuset, affinity); a CPU quota then caps the number of cores, at least one.
     Sibling sets are the kernel's own (`thread_siblings_list`); shape: list of sorted lists of logical CPU ids.
     """
-    limits = topology.get("services") or {}
-    allowed = set(topology["cpus"]["online"]) & set(limits.get("allowed_cpus") or topology["allowed_cpus"])
+    allowed = set(topology["cpus"]["online"]) & set(service_limit(topology, "allowed_cpus"))
     known = topology["cores"] or [[cpu] for cpu in topology["cpus"]["online"]]
     cores = [sorted(allowed.intersection(core)) for core in known]
     # Where kinds differ the topology lists the most capable first.
     rank = {cpu: place for place, kind in enumerate(topology.get("core_kinds") or []) for cpu in kind}
     cores = sorted((core for core in cores if core), key=lambda core: (rank.get(core[0], 0), core[0]))
-    quota = limits.get("quota_cpus") or topology.get("quota_cpus")
+    quota = service_limit(topology, "quota_cpus")
     return cores[: max(1, math.floor(quota))] if quota else cores
 
 
@@ -61,7 +67,8 @@ def threads_wanted(services, core_count, free_count):
             threads = service["threads"]
             reason = "threads: %d was set by the user" % threads
         elif service["cpu_share"]:
-            share = max(1, math.floor(service["cpu_share"] * core_count))
+            # Rounded first: 0.29 x 100 is a hair below 29 in binary.
+            share = max(1, math.floor(round(service["cpu_share"] * core_count, 6)))
             threads = max(1, share // service["instances"])
             reason = "cpu_share %g of %d physical cores, over %d instance(s)" % (
                 service["cpu_share"], core_count, service["instances"])
@@ -72,7 +79,8 @@ def threads_wanted(services, core_count, free_count):
     open_ended = [service for service in services if service["name"] not in answer]
     for service in open_ended:
         threads = max(1, left // len(open_ended) // service["instances"])
-        answer[service["name"]] = threads, "one thread a physical core: an equal part of the %d that are free" % max(left, 0)
+        reason = "one thread a physical core: an equal part of the %d that are free" % max(left, 0)
+        answer[service["name"]] = threads, reason
     return answer
 
 
@@ -88,7 +96,8 @@ def check_sum(services, threads, kept, core_count):
     if total > core_count:
         parts += ["housekeeping %d" % kept] if kept else []
         raise PlanError(
-            "inference_services want %s = %d threads, host has %d physical cores; lower threads, cpu_share or instances."
+            "inference_services want %s = %d threads, host has %d physical cores; "
+            "lower threads, cpu_share or instances."
             % (" + ".join(parts), total, core_count)
         )
 
@@ -97,19 +106,26 @@ class Nodes:
     """The free cores and the free memory of each NUMA node while instances are placed."""
 
     def __init__(self, topology, cores, limit_mib, headroom_mib):
-        """`limit_mib`: what services may use in all, or None; the headroom is kept free on the host as a whole."""
+        """`limit_mib`: what services may use in all, or None; the headroom is kept free on the host as a whole.
+
+        `homes` are the nodes with CPUs and memory, the only ones that an instance is bound to or spread over.
+        """
         self.cores = {}
         self.memory_mib = {}
         for node in topology["numa_nodes"]:
             cpus = set(node["cpus"])
             self.cores[node["id"]] = [core for core in cores if core[0] in cpus]
+            # The kernel may name a CPU in several nodes; here it belongs to the first.
+            cores = [core for core in cores if core[0] not in cpus]
             self.memory_mib[node["id"]] = node["memory_mib"] or 0
+        self.homes = sorted(node["id"] for node in topology["numa_nodes"] if node["cpus"] and node["memory_mib"])
         total = topology["memory_mib"] or sum(self.memory_mib.values())
         self.total_mib = min(total, limit_mib) if limit_mib else total
         self.left_mib = self.total_mib - headroom_mib
         if len(self.memory_mib) == 1:
             # Dumps and containers may give the only node no memory of its own; then the machine's counts.
             self.memory_mib = dict.fromkeys(self.memory_mib, self.total_mib)
+            self.homes = list(self.memory_mib)
 
     def free_cores(self, nodes):
         return [core for node in nodes for core in self.cores[node]]
@@ -117,16 +133,20 @@ class Nodes:
     def holding(self, threads, memory_mib):
         """Return the smallest set of nodes with that many free cores and that much memory: fullest fit for one node,
         most memory first for several; None when all together do not hold it."""
-        with_both = [node for node in self.cores if self.cores[node] and self.memory_mib[node] > 0]
-        fitting = [node for node in with_both
-                   if len(self.cores[node]) >= threads and self.memory_mib[node] >= memory_mib]
+        cores = {node: len(self.cores[node]) for node in self.homes if self.cores[node] and self.memory_mib[node] > 0}
+        memory = {node: self.memory_mib[node] for node in cores}
+        fitting = [node for node in cores if cores[node] >= threads and memory[node] >= memory_mib]
         if fitting:
-            return [min(fitting, key=lambda node: (len(self.cores[node]), node))]
-        chosen = []
-        for node in sorted(with_both, key=lambda node: (-self.memory_mib[node], node)):
-            chosen.append(node)
-            if len(self.free_cores(chosen)) >= threads and sum(self.memory_mib[n] for n in chosen) >= memory_mib:
-                return sorted(chosen)
+            return [min(fitting, key=lambda node: (cores[node], node))]
+        most_memory_first = sorted(cores, key=lambda node: (-memory[node], node))
+        for count in range(2, len(cores) + 1):
+            # Where even the best of each kind fall short, no set of this size needs to be tried.
+            if sum(sorted(cores.values())[-count:]) < threads or sum(sorted(memory.values())[-count:]) < memory_mib:
+                continue
+            for chosen in itertools.combinations(most_memory_first, count):
+                enough_cores = sum(cores[node] for node in chosen) >= threads
+                if enough_cores and sum(memory[node] for node in chosen) >= memory_mib:
+                    return sorted(chosen)
         return None
 
     def take(self, nodes, threads, memory_mib):
@@ -152,18 +172,19 @@ def choose_nodes(nodes, service, name, threads, memory_mib):
     if numa == "off":
         return "none", everywhere, "numa: off was set by the user"
     if numa == "interleave":
-        return "interleave", everywhere, "numa: interleave was set by the user"
+        return "interleave", list(nodes.homes), "numa: interleave was set by the user"
     if numa != "auto":
-        if numa not in nodes.cores or not nodes.memory_mib[numa]:
-            raise PlanError("%s: numa is %s; nodes with memory are %s." % (
-                name, numa, ", ".join(str(node) for node in everywhere if nodes.memory_mib[node])))
+        if numa not in nodes.homes:
+            raise PlanError("%s: numa is %s; nodes with CPUs and memory are %s." % (
+                name, numa, ", ".join(str(node) for node in nodes.homes) or "none"))
         if len(nodes.cores[numa]) < threads or nodes.memory_mib[numa] < memory_mib:
             raise PlanError("%s: numa is %d, whose free part is %d cores and %d MiB; the instance needs %d and %d." % (
                 name, numa, len(nodes.cores[numa]), nodes.memory_mib[numa], threads, memory_mib))
         return "bind", [numa], "numa: %d was set by the user" % numa
     chosen = nodes.holding(threads, memory_mib)
     if chosen is None:
-        raise PlanError("%s needs %d cores and %d MiB; no set of NUMA nodes has that free." % (name, threads, memory_mib))
+        raise PlanError("%s needs %d cores and %d MiB; no set of NUMA nodes has that free." % (
+            name, threads, memory_mib))
     if len(chosen) == 1:
         return "bind", chosen, "%d cores and %d MiB fit node %d" % (threads, memory_mib, chosen[0])
     return "interleave", chosen, "does not fit one node: spread over the fewest that hold it"

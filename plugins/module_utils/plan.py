@@ -7,9 +7,16 @@ from __future__ import annotations
 from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list, format_cpu_mask
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.placement import (
-    Nodes, check_sum, choose_nodes, default_housekeeping, split_housekeeping, threads_wanted, usable_cores)
-from ansible_collections.inference.host.plugins.module_utils.services import (
-    check_policy, check_services, release_file)
+    Nodes,
+    check_sum,
+    choose_nodes,
+    default_housekeeping,
+    service_limit,
+    split_housekeeping,
+    threads_wanted,
+    usable_cores,
+)
+from ansible_collections.inference.host.plugins.module_utils.services import check_policy, check_services, release_file
 from ansible_collections.inference.host.plugins.module_utils.settings import plan_settings
 
 COMPUTE_MIB = 512
@@ -22,9 +29,10 @@ def make_plan(topology, services, policy=None):
     topology: as module `topology` returns it. services: `inference_services`. policy: see POLICY_FIELDS in services.py.
     The answer is a dict:
       services: list of {name, runtime, environment, nice}, in the order given;
-      instances: list of {name, service, index, unit, runtime, model, model_file, cpus, cpu_range, cpu_mask, numa_policy,
-        numa_nodes, numa_range, threads, threads_batch, port, memory_mib: {weights, kv_cache, compute, prompt_cache},
-        arguments, context, parallel, batch, ubatch, cache_type, cache_ram_mib, reasons}, service by service;
+      instances: list of {name, service, index, unit, runtime, model, model_file, cpus, cpu_range, cpu_mask,
+        numa_policy, numa_nodes, numa_range, threads, threads_batch, port,
+        memory_mib: {weights, kv_cache, compute, prompt_cache}, arguments, context, parallel, batch, ubatch,
+        cache_type, cache_ram_mib, reasons}, service by service;
       housekeeping_cpus: sorted CPU ids; nginx: {listen_port, workers, cpus, upstreams};
       settings: kernel settings (see settings.py); warnings: list of sentences.
     Pure: the same input gives the same output. Raises PlanError with one sentence for what is wrong or does not fit.
@@ -39,7 +47,7 @@ def make_plan(topology, services, policy=None):
     threads = threads_wanted(services, len(cores), len(free))
     check_sum(services, threads, len(housekeeping), len(cores))
 
-    nodes = Nodes(topology, free, memory_limit_mib(topology), policy["memory_headroom_mib"])
+    nodes = Nodes(topology, free, service_limit(topology, "memory_limit_mib"), policy["memory_headroom_mib"])
     placed = {}
     # Sorting is stable: among equals the user's order holds.
     for service in sorted(services, key=lambda service: -service["priority"]):
@@ -58,11 +66,6 @@ def make_plan(topology, services, policy=None):
         "settings": settings,
         "warnings": warnings,
     }
-
-
-def memory_limit_mib(topology):
-    limits = topology.get("services") or {}
-    return limits.get("memory_limit_mib") or topology.get("memory_limit_mib")
 
 
 def instance_memory(service):
@@ -84,7 +87,8 @@ def place_instance(nodes, service, index, threads, threads_reason):
     needed = sum(memory.values())
     if needed > nodes.left_mib:
         raise PlanError(
-            "%s needs %d MiB (weights %d + KV cache %d + compute %d + prompt cache %d); the host has %d MiB left of %d; "
+            "%s needs %d MiB (weights %d + KV cache %d + compute %d + prompt cache %d); "
+            "the host has %d MiB left of %d; "
             "choose a smaller model, context, parallel, cache_ram_mib or fewer instances."
             % (name, needed, memory["weights"], memory["kv_cache"], memory["compute"], memory["prompt_cache"],
                max(0, nodes.left_mib), nodes.total_mib))

@@ -51,5 +51,7 @@ def nvidia_report(topology):
     if not cards:
         return ["not applicable: no NVIDIA card on PCI"]
     return ["%s: NUMA node %s, driver %s" % (
-        card["address"], "unknown" if card["numa_node"] in (None, -1) else card["numa_node"], card.get("driver") or "none")
-        for card in cards]
+        card["address"],
+        "unknown" if card["numa_node"] in (None, -1) else card["numa_node"],
+        card.get("driver") or "none",
+    ) for card in cards]

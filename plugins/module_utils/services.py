@@ -8,7 +8,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
+from urllib.parse import urlsplit
 
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 
@@ -16,6 +18,7 @@ RUNTIMES = ("llama_cpp",)
 CACHE_TYPES = ("f16", "bf16", "q8_0", "q4_0")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
 
@@ -32,12 +35,18 @@ def fraction(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1
 
 
-def text_map(value):
-    return isinstance(value, dict) and all(isinstance(part, str) for pair in value.items() for part in pair)
+def one_line(value):
+    """Unit files hold neither control characters nor texts of several lines."""
+    return isinstance(value, str) and not any(ord(letter) < 32 for letter in value)
+
+
+def variables_map(value):
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and VARIABLE.match(name) and one_line(text) for name, text in value.items())
 
 
 def text_list(value):
-    return isinstance(value, list) and all(isinstance(part, str) for part in value)
+    return isinstance(value, list) and all(one_line(part) for part in value)
 
 
 def one_of(*allowed):
@@ -77,8 +86,8 @@ SERVICE_FIELDS = {
     "cache_ram_mib": (1024, integer(0, 1 << 20)),
     "nice": (0, integer(-20, 19)),
     "priority": (0, integer(-1000, 1000)),
-    "environment": ({}, (text_map, "a mapping of names to texts")),
-    "arguments": ([], (text_list, "a list of texts")),
+    "environment": ({}, (variables_map, "a mapping of names (letters, digits and '_') to texts of one line")),
+    "arguments": ([], (text_list, "a list of texts of one line")),
 }
 
 MODEL_FIELDS = {
@@ -120,7 +129,8 @@ def check_services(services):
         service = check_fields(where, service, SERVICE_FIELDS)
         where = "%s (%s)" % (where, service["name"])
         if any(other["name"] == service["name"] for other in checked):
-            raise PlanError("%s.name: '%s' is used twice; each service needs a name of its own." % (where, service["name"]))
+            raise PlanError("%s.name: '%s' is used twice; each service needs a name of its own." % (
+                where, service["name"]))
         service["model"] = check_fields(where + ".model", service["model"], MODEL_FIELDS)
         first = models.setdefault(service["model"]["name"], service["model"])
         if first["sha256"] != service["model"]["sha256"]:
@@ -151,7 +161,7 @@ def with_sizes(services, releases):
 
 def release_file(model):
     """Return where a model's file lies below the folder of the models: `NAME/RELEASE/FILE`."""
-    filename = model["filename"] or model["source"].split("?")[0].rsplit("/", 1)[-1]
+    filename = model["filename"] or os.path.basename(urlsplit(model["source"]).path)
     return "%s/%s/%s" % (model["name"], model["sha256"][:12], filename)
 
 
@@ -169,7 +179,7 @@ def check_fields(where, given, fields, variables=None):
         raise PlanError("%s is %s; it must be a mapping." % (where, kind(given)))
     for key in given:
         if key not in fields:
-            raise PlanError("%s.%s is not known; %s." % (where, key, suggestion(key, fields)))
+            raise PlanError("%s.%s is not known; %s" % (where, key, suggestion(key, fields)))
     complete = {}
     for key, (default, (accepts, allowed)) in fields.items():
         value = given.get(key)
@@ -186,7 +196,7 @@ def check_fields(where, given, fields, variables=None):
 
 def suggestion(key, known):
     close = difflib.get_close_matches(str(key), known, n=1)
-    return "did you mean %s?" % close[0] if close else "allowed are " + ", ".join(sorted(known))
+    return "did you mean %s?" % close[0] if close else "allowed are %s." % ", ".join(sorted(known))
 
 
 def kind(value):

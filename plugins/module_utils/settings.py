@@ -29,7 +29,7 @@ def check_wishes(wishes):
     """Return the wishes that are set. Raises PlanError for an unknown name or a value that is not allowed."""
     for name, value in wishes.items():
         if name not in WISHES:
-            raise PlanError("%s is not a known setting; %s." % (name, suggestion(name, WISHES)))
+            raise PlanError("%s is not a known setting; %s" % (name, suggestion(name, WISHES)))
         accepts, allowed = WISHES[name]
         if value is not None and not accepts(value):
             raise PlanError("%s is %s; it must be %s." % (name, kind(value), allowed))
@@ -44,8 +44,10 @@ def plan_settings(topology, wishes):
     `why_not` says in words why a setting does not apply here, which is not a failure.
     """
     wishes = check_wishes(wishes)
+    frequency = topology.get("cpufreq") or {}
     missing = {
-        "cpu": None if (topology.get("cpufreq") or {}).get("driver") else no_governor(topology),
+        # The driver is null where policies have different ones.
+        "cpu": None if frequency.get("driver") or frequency.get("policies") else no_governor(topology),
         "nvme": None if nvme_disks(topology) else "no NVMe disk",
     }
     container = in_container(topology)
@@ -67,7 +69,8 @@ def plan_settings(topology, wishes):
     add("hugepages", "vm.nr_hugepages", "hugepages_count", None, "")
     add("hugepages", "transparent_hugepage", "hugepages_transparent", "madvise",
         "programs that ask get huge pages, others do not pay for compaction", THP)
-    add("memory", "vm.swappiness", "memory_swappiness", 10, "keep the engine's own memory in RAM under page cache pressure")
+    add("memory", "vm.swappiness", "memory_swappiness", 10,
+        "keep the engine's own memory in RAM under page cache pressure")
     add("memory", "vm.overcommit_memory", "memory_overcommit", None, "")
     add("memory", "kernel.numa_balancing", "memory_numa_balancing", 0 if len(topology["numa_nodes"]) > 1 else None,
         "instances are bound to their node; the scan only costs")
@@ -78,8 +81,8 @@ def plan_settings(topology, wishes):
     add("network", "net.ipv4.tcp_slow_start_after_idle", "network_slow_start_after_idle", 0,
         "kept-alive streams keep their window between answers")
     if wishes.get("hugepages_count"):
-        warnings.append("hugepages_count is %d: no planned runtime uses reserved huge pages, so this memory is only taken "
-                        "away." % wishes["hugepages_count"])
+        warnings.append("hugepages_count is %d: no planned runtime uses reserved huge pages, so this memory is only "
+                        "taken away." % wishes["hugepages_count"])
     return settings, warnings
 
 

@@ -47,7 +47,7 @@ def read_topology(root="/"):
         "cpu": info["cpu"],
         "cores": cores,
         "threads_per_core": max(map(len, cores)),
-        "packages": cpus.read_packages(tree, online, info["places"]),
+        "packages": cpus.read_packages(tree, online, info["places"], info["cpu"]["flags"]),
         "dies": cpus.read_dies(tree, online),
         "l2": l2,
         "l3": l3,

@@ -10,7 +10,8 @@ REVISION = "INFERENCE_REVISION"
 """Environment variable that each unit sets to a digest of itself: what runs is compared with what is written."""
 
 PROPERTIES = (
-    "Id", "LoadState", "ActiveState", "UnitFileState", "MainPID", "Environment", "LoadCredential", "NeedDaemonReload")
+    "Id", "LoadState", "ActiveState", "UnitFileState", "MainPID", "Environment", "NeedDaemonReload", "FragmentPath",
+    "DropInPaths")
 
 
 def parse_show(text):
@@ -39,9 +40,18 @@ def running_revision(environ):
     return None
 
 
-def credentials(properties):
-    """Return the unit's credentials as (name, path of the source) pairs, from its `LoadCredential=` lines."""
-    return [tuple(word.split(":", 1)) for word in properties.get("LoadCredential", "").split() if ":" in word]
+def unit_files(properties):
+    """Return the paths of the files that make up a unit, the fragment first."""
+    return (properties.get("FragmentPath", "") + " " + properties.get("DropInPaths", "")).split()
+
+
+def credentials(text):
+    """Return the credentials that a unit file's `LoadCredential=` lines load, as (name, path of the source) pairs.
+
+    They are read from the file because `systemctl show` (version 252) prints LoadCredential as `[unprintable]`.
+    """
+    values = [line.split("=", 1)[1].strip() for line in text.splitlines() if line.startswith("LoadCredential=")]
+    return [tuple(value.split(":", 1)) for value in values if ":" in value]
 
 
 def action_needed(properties, environ, loaded_credentials=()):

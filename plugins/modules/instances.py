@@ -69,7 +69,6 @@ stopped:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.inference.host.plugins.module_utils import units
 
 
@@ -85,7 +84,8 @@ class Units:
     def must(self, unit, *arguments):
         status, _out, error = self.systemctl(*(arguments + (unit,)))
         if status:
-            _status, journal, _error = self.module.run_command(["journalctl", "--no-pager", "-n", "20", "-o", "cat", "-u", unit])
+            _status, journal, _error = self.module.run_command(
+                ["journalctl", "--no-pager", "-n", "20", "-o", "cat", "-u", unit])
             self.module.fail_json(msg="%s could not %s: %s The last lines of its journal:\n%s" % (
                 unit, arguments[0], error.strip(), journal.strip()))
 
@@ -138,8 +138,9 @@ def bring_up(module, systemd, unit, cpus, properties):
     if properties.get("LoadState") != "loaded" and not module.check_mode:
         module.fail_json(msg="%s is not a unit that systemd can load; its unit file is missing or wrong." % unit)
     environ = read("/proc/%s/environ" % properties.get("MainPID", "0"))
+    texts = [read(path).decode("utf-8", "replace") for path in units.unit_files(properties)]
     credentials = [(read(source), read("/run/credentials/%s/%s" % (unit, name)))
-                   for name, source in units.credentials(properties)]
+                   for text in texts for name, source in units.credentials(text)]
     result = {
         "unit": unit,
         "action": units.action_needed(properties, environ, credentials),

@@ -11,15 +11,15 @@ version_added: 0.1.0
 description:
   - Reads C(/sys) and C(/proc) once and returns everything that the plan for inference services needs as the fact
     C(inference_topology).
-  - Changes nothing and starts no program, except C(nvidia-smi) where an NVIDIA driver is loaded; that one has a time limit and
-    may fail without failing the module.
-  - An answer that could not be had is null (an empty list where a list is expected), and RV(ansible_facts.inference_topology.notes)
-    says why.
+  - Changes nothing and starts no program, except C(nvidia-smi) where an NVIDIA driver is loaded; that one has a time
+    limit and may fail without failing the module.
+  - An answer that could not be had is null (an empty list where a list is expected), and
+    RV(ansible_facts.inference_topology.notes) says why.
 options:
   root:
     description:
-      - Directory that holds C(sys) and C(proc) of the machine to read. Anything but V(/) is a recording of a machine, for
-        which nothing is asked of the live system.
+      - Directory that holds C(sys) and C(proc) of the machine to read. Anything but V(/) is a recording of a machine,
+        for which nothing is asked of the live system.
     type: path
     default: /
 attributes:
@@ -360,7 +360,7 @@ ansible_facts:
               description: Kernel driver that is bound to the device.
               type: str
             nvidia:
-              description: What C(nvidia-smi) says of this GPU; memory in MiB. Null for other vendors or without an answer.
+              description: What C(nvidia-smi) says of this GPU; memory in MiB. Null where it says nothing.
               type: dict
               sample:
                 index: 0
@@ -380,15 +380,21 @@ ansible_facts:
               type: str
             smi:
               description:
-                - C(gpus) as in RV(ansible_facts.inference_topology.gpus[].nvidia), and the matrices C(topology) (links between GPUs)
-                  and C(p2p_read) (peer access as the driver sees it), each from GPU name to GPU name to word.
+                - C(gpus) as in RV(ansible_facts.inference_topology.gpus[].nvidia), and the matrices C(topology) (links
+                  between GPUs) and C(p2p_read) (peer access as the driver sees it), each from GPU name to GPU name
+                  to word.
               type: dict
         iommu:
           description:
-            - Number of IOMMU groups, whether devices see translated addresses, and for bridges above GPUs the names of the
-              ACS bits that are on.
+            - Number of IOMMU groups, whether devices see translated addresses, and for bridges above GPUs the names
+              of the ACS bits that are on.
           type: dict
-          sample: {"groups": 92, "translating": true, "acs": [{"address": "0000:c0:01.1", "enabled": ["source_validation"]}]}
+          sample:
+            groups: 92
+            translating: true
+            acs:
+              - address: "0000:c0:01.1"
+                enabled: [source_validation]
         platform:
           description: The platform.
           type: dict

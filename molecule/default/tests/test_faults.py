@@ -8,6 +8,7 @@ import pytest
 MODEL = {
     "name": "gemma-3-270m",
     "source": "/no/such/model.gguf",
+    "filename": "gemma-3-270m-q4_k_m.gguf",
     "sha256": "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
 }
 
@@ -71,7 +72,7 @@ def test_too_little_room_is_said_with_both_numbers(play, state, tmp_path):
     source = tmp_path / "huge.gguf"
     with source.open("wb") as handle:
         handle.write(b"GGUF")
-        handle.truncate(1 << 50)
+        handle.truncate(15 << 40)
     before = state()
     result = play("site.yml", inference_services=[service(model=new_model(source=str(source)))])
     assert result.returncode != 0

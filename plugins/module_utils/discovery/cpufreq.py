@@ -66,7 +66,7 @@ def _add_notes(tree, answer, mode_file):
 
 
 def _read_policies(tree, online):
-    """Return the policies by their first CPU: directories `cpufreq/policyN`, or `cpuN/cpufreq` on kernels before 4.3."""
+    """Return the policies by their first CPU, of `cpufreq/policyN`, or `cpuN/cpufreq` on kernels before 4.3."""
     folders = [
         f"{CPU_DIR}/cpufreq/{name}"
         for name in sorted(tree.names(CPU_DIR + "/cpufreq", r"policy[0-9]{1,5}"), key=natural)
@@ -84,7 +84,10 @@ def _read_policies(tree, online):
 
 
 def _policy_cpus(tree, folder):
-    """Return the CPUs of a policy; its own number where `affected_cpus`, which is 0 1 2 rather than 0-2, is unusable."""
+    """Return the CPUs of a policy; its own number where no file tells.
+
+    `affected_cpus` has the online ones, `related_cpus` all; both are written 0 1 2 rather than 0-2.
+    """
     words = (tree.read(folder + "/affected_cpus") or tree.read(folder + "/related_cpus") or "").split()
     if not words or not all(re.match(r"[0-9]{1,5}\Z", word) for word in words):
         words = re.findall(r"(?:policy|cpu)([0-9]+)", folder)[-1:]

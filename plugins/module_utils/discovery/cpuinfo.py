@@ -23,9 +23,9 @@ _FLAG_FIELDS = ("flags", "Features", "features", "isa")
 
 # Flags that choose an engine build, as /proc/cpuinfo spells them on x86, Arm and RISC-V.
 _ENGINE_FLAGS = frozenset(
-    "sse3 pni ssse3 sse4_1 sse4_2 f16c fma avx avx2 avx_vnni avx_vnni_int8 avx_vnni_int16 avx_ifma avx_ne_convert "
-    "avx512f avx512cd avx512bw avx512dq avx512vl avx512_vnni avx512_bf16 avx512_fp16 avx512vbmi avx512_vbmi avx512_vbmi2 "
-    "avx512ifma avx512_vpopcntdq avx512_bitalg avx10 amx_tile amx_int8 amx_bf16 amx_fp16 bmi2 "
+    "pni ssse3 sse4_1 sse4_2 f16c fma avx avx2 avx_vnni avx_vnni_int8 avx_vnni_int16 avx_ifma "
+    "avx512f avx512cd avx512bw avx512dq avx512vl avx512_vnni avx512_bf16 avx512_fp16 avx512vbmi avx512_vbmi2 "
+    "avx512ifma avx512_vpopcntdq avx512_bitalg amx_tile amx_int8 amx_bf16 amx_fp16 bmi2 "
     "asimd asimddp asimdhp fphp i8mm bf16 sve sve2 svei8mm svebf16 svef32mm sme sme2 rvv zvfh zvfbfwma".split()
 )
 

@@ -86,40 +86,42 @@ def read_cores(tree, online, places):
     return _complete(tree, "cores", "each is counted as a core", online, groups, places.get)
 
 
-def read_packages(tree, online, places):
+def read_packages(tree, online, places, flags):
     """Return the packages (sockets) as CPU lists.
 
-    Rule: CPUs with the same `physical_package_id` (within the same book and drawer on s390, whose ids repeat) are
-    one package; old kernels cut their sibling masks at NUMA nodes, so that ids are better than masks. Where the id
-    is unknown (-1 or no file) the masks `core_siblings` or `package_cpus` tell, then /proc/cpuinfo. CPUs that no file tells
-    about are one package, with a note.
+    Rule on x86 (by the CPU flag tsc) and where /proc/cpuinfo is missing: CPUs with the same `physical_package_id` are
+    one package, and the masks `core_siblings` or `package_cpus` tell for those without an id, because old kernels
+    cut these masks at NUMA nodes. Elsewhere the masks come first, because ids repeat (in the books of s390) or are
+    -1 (POWER). hwloc does the same. Then /proc/cpuinfo; CPUs that no file tells about are one package, with a note.
     """
-    outer = [name for name in ("drawer_id", "book_id") if tree.exists(f"{CPU_DIR}/cpu{online[0]}/topology/{name}")]
 
-    def package(cpu):
-        number = tree.read_int(f"{CPU_DIR}/cpu{cpu}/topology/physical_package_id")
-        if number is None or number < 0:
-            return None
-        return tuple(tree.read_int(f"{CPU_DIR}/cpu{cpu}/topology/{name}") for name in outer) + (number,)
+    def by_id(cpus):
+        return group_by(cpus, lambda cpu: _package_id(tree, cpu))
 
-    groups = group_by(online, package)
-    rest = sorted(set(online).difference(*groups))
-    by_mask = partition(
-        rest, _mask_reader(tree, ("core_siblings", "core_siblings_list"), ("package_cpus", "package_cpus_list"))
-    )
-    if by_mask:
-        tree.note(
-            "packages", f"cpu{by_mask[0][0]} does not tell its package; the sibling masks count where that is so."
+    def by_mask(cpus):
+        return partition(
+            cpus, _mask_reader(tree, ("core_siblings", "core_siblings_list"), ("package_cpus", "package_cpus_list"))
         )
+
+    sources = [by_id, by_mask] if flags is None or "tsc" in flags else [by_mask, by_id]
+    groups = []
+    for source in sources:
+        groups += source(sorted(set(online).difference(*groups)))
     return _complete(
         tree,
         "packages",
         "they are counted as one package",
         online,
-        sorted(groups + by_mask),
+        groups,
         lambda cpu: places[cpu][0] if cpu in places else None,
         together=True,
     )
+
+
+def _package_id(tree, cpu):
+    """Return the id of the CPU's package, None where the kernel does not know it (-1)."""
+    number = tree.read_int(f"{CPU_DIR}/cpu{cpu}/topology/physical_package_id")
+    return None if number is None or number < 0 else number
 
 
 def read_dies(tree, online):
@@ -161,7 +163,7 @@ def _cache_indexes(tree, cpu):
 
 
 def _mask_reader(tree, *pairs):
-    """Return a function from a CPU to the ids in the first of its topology files, (mask, list) pairs, that can be read."""
+    """Return a function from a CPU to the ids of the first (mask, list) pair of topology files that tells any."""
 
     def members(cpu):
         for mask, listing in pairs:

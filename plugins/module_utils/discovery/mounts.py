@@ -14,6 +14,8 @@ MOUNTS = "proc/mounts"
 
 # Only these are asked for their room: a dead NFS or FUSE server would hang the whole reading.
 _LOCAL_TYPES = frozenset("bcachefs btrfs erofs exfat ext2 ext3 ext4 f2fs jfs overlay tmpfs vfat xfs zfs".split())
+# Container managers cover the kernel's own files with empty tmpfs: no place for a model.
+_KERNEL_FILES = re.compile(r"/(proc|sys)(/|\Z)")
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _MIB = 1024 * 1024
@@ -78,7 +80,7 @@ def read_filesystems(tree, mounts):
     found = {}
     for mount in mounts:
         found.pop(mount["mount"], None)
-        if mount["type"] in _LOCAL_TYPES:
+        if mount["type"] in _LOCAL_TYPES and not _KERNEL_FILES.match(mount["mount"]):
             room = _room(mount["mount"])
             if room:
                 found[mount["mount"]] = dict(room, mount=mount["mount"], type=mount["type"], device=mount["source"])

@@ -20,10 +20,10 @@ def read_nodes(tree, online, memory):
     """Return the nodes: [{"id", "cpus", "memory_mib", "memory_free_mib", "hugepages", ...}], by id.
 
     Nodes are the directories that `node/online` also names (all of them where it cannot be read); ids may have
-    gaps. CPUs are the node's mask without offline CPUs; a CPU may be in several nodes. A node without CPUs or with 0 MiB
-    is kept: it is the caller's to avoid. A machine without node directories has one node 0 of all online CPUs, with the
-    machine's memory (`memory`, the answer's part of that name) and hugepages. Sizes are MiB rounded down; hugepages are
-    {size in KiB as text: pages}.
+    gaps. CPUs are the node's mask without offline CPUs; a CPU may be in several nodes. A node without CPUs or with
+    0 MiB is kept: it is the caller's to avoid. A machine without node directories has one node 0 of all online CPUs,
+    with the machine's memory (`memory`, the answer's part of that name) and hugepages. Sizes are MiB rounded down;
+    hugepages are {size in KiB as text: pages}.
     """
     ids = numbered(tree, NODE_DIR, "node")
     listed = tree.read_list(NODE_DIR + "/online")

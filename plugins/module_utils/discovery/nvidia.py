@@ -7,9 +7,11 @@ from __future__ import annotations
 import csv
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
+import time
 
 NVIDIA_VENDOR = "0x10de"
 VERSION_FILE = "proc/driver/nvidia/version"
@@ -61,11 +63,12 @@ def read_nvidia(tree, gpus, command=None, timeout_seconds=TIMEOUT_SECONDS):
 
 
 def _search_path():
-    return os.environ.get("PATH", "") + os.pathsep + _SEARCH_PATH
+    # No empty entry: that would be the current directory.
+    return os.pathsep.join(filter(None, [os.environ.get("PATH"), _SEARCH_PATH]))
 
 
 def _driver_version(text):
-    """`NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue ...`, or `... Open Kernel Module for x86_64  550...`."""
+    """Return the version in `... Kernel Module  550.54.15  ...` or `... Open Kernel Module for x86_64  570.86 ...`."""
     found = re.search(r"Kernel Module[^\n]*?\s([0-9]{2,4}\.[0-9.]{1,20})\s", (text or "") + " ")
     return found.group(1) if found else None
 
@@ -109,22 +112,46 @@ def run_bounded(arguments, timeout_seconds):
         )
     except (OSError, ValueError) as error:
         return None, f"it cannot be started ({error})"
-    try:
-        output = process.communicate(timeout=timeout_seconds)[0]
-    except subprocess.TimeoutExpired:
+    output, reason = _collect(process, time.monotonic() + timeout_seconds)
+    if reason:
         _kill(process)
-        return None, f"it did not end within {timeout_seconds} seconds"
+        return None, reason
     if process.returncode != 0:
         return None, f"it ended with status {process.returncode}"
-    return output[:_MAX_OUTPUT].decode("utf-8", "replace"), None
+    return output.decode("utf-8", "replace"), None
+
+
+def _collect(process, deadline):
+    """Return (what the program printed until its end, None), or (None, why it has to be stopped)."""
+    pieces, size, handle = [], 0, process.stdout.fileno()
+    while size <= _MAX_OUTPUT:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([handle], [], [], left)[0]:
+            return None, "it did not end in time"
+        piece = os.read(handle, _MAX_OUTPUT)
+        if not piece:
+            return _wait(process, deadline, b"".join(pieces))
+        pieces.append(piece)
+        size += len(piece)
+    return None, f"it printed more than {_MAX_OUTPUT} bytes"
+
+
+def _wait(process, deadline, output):
+    try:
+        process.wait(timeout=max(0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return None, "it did not end in time"
+    process.stdout.close()
+    return output, None
 
 
 def _kill(process):
+    process.stdout.close()
     try:
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=1)
+        process.wait(timeout=1)
     except (OSError, subprocess.TimeoutExpired):
-        process.stdout.close()
+        pass
 
 
 def parse_query(text):
@@ -168,8 +195,8 @@ def _switch(word):
 def parse_matrix(text):
     """Return {"GPU0": {"GPU1": word}} of a matrix that `nvidia-smi topo` prints, or None.
 
-    Words: NV# links, PIX, PXB, PHB, NODE, SYS for the path (topo -m); OK, CNS, GNS, TNS, NS, DR for peer access. Columns that are
-    no GPU (network cards, CPU affinity) are left out.
+    Words: NV# links, PIX, PXB, PHB, NODE, SYS for the path (topo -m); OK, CNS, GNS, TNS, NS, DR for peer access.
+    Columns that are no GPU (network cards, CPU affinity) are left out.
     """
     header, matrix = None, {}
     for line in _COLOURS.sub("", text).splitlines():

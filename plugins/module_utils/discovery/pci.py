@@ -33,8 +33,8 @@ _ACS_BITS = (
 def read_gpus(tree, online):
     """Return the functions of PCI class 0x03xxxx: [{"address", "vendor", "device", "class", "numa_node", ...}].
 
-    Ids are hexadecimal texts as in sysfs. "local_cpus" are the online CPUs next to it, by the mask `local_cpus`, else the
-    list. "numa_node" is None with a note where the kernel says -1: the place is unknown, not node 0.
+    Ids are hexadecimal texts as in sysfs. "local_cpus" are the online CPUs next to it, by the mask `local_cpus`, else
+    the list. "numa_node" is None with a note where the kernel says -1: the place is unknown, not node 0.
     """
     if not tree.exists(PCI_DIR):
         tree.note("gpus", "The kernel shows no PCI bus, so that GPUs on it are not known.")
@@ -81,9 +81,9 @@ def _read_gpu(tree, folder, address, pci_class, online):
 def read_iommu(tree, gpus):
     """Return {"groups": number, "translating": bool or None, "acs": [...]}.
 
-    "translating" is whether devices in any group see translated addresses (group type DMA or DMA-FQ rather than identity):
-    that is when peer-to-peer transfers between GPUs can fail or lose data. "acs" has, for each bridge above a GPU
-    whose ACS control register could be read (root only), {"address", "enabled": names of the bits that are set}.
+    "translating" is whether devices in any group see translated addresses (group type DMA or DMA-FQ rather than
+    identity): that is when peer-to-peer transfers between GPUs can fail or lose data. "acs" has, for each bridge above
+    a GPU whose ACS control register could be read (root only), {"address", "enabled": names of the bits that are set}.
     """
     groups = tree.names(IOMMU_DIR, r"[0-9]{1,9}")
     types = {tree.read(f"{IOMMU_DIR}/{name}/type") for name in groups}

@@ -87,13 +87,13 @@ def _detect(tree, flags):
     if container:
         return "container", container
     hypervisor = _hypervisor(tree)
-    guest = "hypervisor" in (flags or [])
-    if hypervisor or guest:
+    flags = flags or []
+    if hypervisor or "hypervisor" in flags:
         if not hypervisor:
             tree.note("platform.detail", "A hypervisor is there (CPU flag), but neither firmware nor clocks name it.")
         return "vm", hypervisor
     # x86 tells a guest by a CPU flag; elsewhere the firmware's silence is what there is to go by.
-    if flags and ("hypervisor" not in flags) and ("tsc" in flags or tree.exists(_DMI_DIR) or _device_tree(tree)):
+    if "tsc" in flags or tree.exists(_DMI_DIR) or _device_tree(tree):
         return "bare_metal", None
     tree.note("platform.kind", "Not known: neither CPU flags nor firmware tables tell metal from a virtual machine.")
     return None, None
@@ -110,19 +110,17 @@ def _container(tree):
         return "openvz"
     if "microsoft" in (tree.read("proc/sys/kernel/osrelease") or "").lower():
         return "wsl"
-    for path in ("run/host/container-manager", "run/systemd/container"):
-        word = tree.read(path)
-        if word and _CONTAINER_WORD.match(word):
-            return word
-    environment = tree.read("proc/1/environ") or ""
-    for item in environment.split("\0"):
-        name, _equals, word = item.partition("=")
-        if name == "container" and _CONTAINER_WORD.match(word):
-            return word
+    words = [tree.read("run/host/container-manager"), tree.read("run/systemd/container")]
+    items = (tree.read("proc/1/environ") or "").split("\0")
+    words += [item.partition("=")[2] for item in items if item.startswith("container=")]
+    word = next((word for word in words if word and _CONTAINER_WORD.match(word)), None)
+    marker = next((name for path, name in _MARKERS if tree.exists(path)), None)
+    if word:
+        return marker or word if word == "oci" else word
     spaces = [tree.link_name("proc/self/ns/" + name) for name in sorted(_FIRST_NAMESPACES)]
     if all(spaces) and set(spaces) == set(_FIRST_NAMESPACES.values()):
         return None
-    return next((word for path, word in _MARKERS if tree.exists(path)), None)
+    return marker
 
 
 def _hypervisor(tree):

@@ -152,6 +152,7 @@ def test_room_on_file_systems_of_the_live_machine_only(tree_folder):
         figures = os.statvfs(entry["mount"])
         assert entry["size_mib"] == figures.f_blocks * figures.f_frsize // 1024**2
         assert 0 <= entry["free_mib"] <= entry["size_mib"]
+        assert not entry["mount"].startswith(("/proc/", "/sys/"))
         assert entry["type"] not in ("nfs", "proc", "fuse.sshfs")
 
 

@@ -87,6 +87,12 @@ def test_metal_that_could_be_taken_for_a_machine(tree_folder, files):
     assert kind(root) == ("bare_metal", None)
 
 
+def test_metal_without_cpu_flags_by_its_device_tree(tree_folder):
+    files = {"sys/devices/system/cpu/online": "0", "proc/cpuinfo": "processor : 0\ncpu : POWER9"}
+    write_files(tree_folder, dict(files, **{"proc/device-tree/compatible": b"ibm,powernv\0ibm,p9-openbmc\0"}))
+    assert kind(str(tree_folder)) == ("bare_metal", None)
+
+
 def test_without_flags_and_firmware_the_kind_is_unknown(tree_folder):
     write_files(tree_folder, {"sys/devices/system/cpu/online": "0"})
     answer = read_topology(str(tree_folder))
@@ -101,6 +107,8 @@ def test_without_flags_and_firmware_the_kind_is_unknown(tree_folder):
         ({"run/host/container-manager": "flatpak"}, "flatpak"),
         ({"proc/1/environ": b"PATH=/bin\0container=lxc\0TERM=linux\0"}, "lxc"),
         ({"run/.containerenv": ""}, "podman"),
+        ({"run/systemd/container": "oci", "run/.containerenv": ""}, "podman"),
+        ({"run/systemd/container": "oci"}, "oci"),
         ({".dockerenv": ""}, "docker"),
         ({"proc/vz/version": ""}, "openvz"),
         ({"proc/sys/kernel/osrelease": "5.15.90.1-microsoft-standard-WSL2"}, "wsl"),

@@ -1,4 +1,4 @@
-"""The module `topology`, run in a process of its own: result, check mode, a recorded tree, a bad root, its documentation."""
+"""The module `topology`, run in a process of its own, and its documentation."""
 
 import json
 

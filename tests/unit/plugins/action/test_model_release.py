@@ -1,0 +1,313 @@
+"""The action and its module together, as `ansible` runs them: calls, results, secrets, faults and repeated runs."""
+
+import fcntl
+import hashlib
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from model_server import serving
+
+DATA = b"GGUF" + random.Random(1).randbytes(2_500_000)
+SHA256 = hashlib.sha256(DATA).hexdigest()
+OTHER_SHA256 = hashlib.sha256(b"other").hexdigest()
+PYTHON_FOR_ALL = "/usr/bin/python3"
+"""The tests' own Python may be in a folder that only its owner can enter."""
+ROOT = Path(__file__).resolve().parents[4]
+SECRETS = {"user": "alice-the-user", "password": "pass-of-alice", "query": "query-secret", "header": "Bearer h-secret"}
+
+
+class Host:
+    """A host that is this machine, with a Python that counts how often a module starts."""
+
+    def __init__(self, folder, interpreter=sys.executable):
+        self.folder, self.models = folder, folder / "models"
+        self.source = folder / "x.gguf"
+        self.source.write_bytes(DATA)
+        self.starts = folder / "starts"
+        python = folder / "python"
+        python.write_text(f'#!/bin/sh\necho start >> {self.starts}\nexec {interpreter} "$@"\n')
+        python.chmod(0o755)
+        (folder / "ansible.cfg").write_text("")
+        (folder / "hosts").write_text(f"lab1 ansible_connection=local ansible_python_interpreter={python}\n")
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
+            "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+            "ANSIBLE_HOME": str(folder / "home"),
+            "ANSIBLE_REMOTE_TMP": str(folder / "tmp"),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "ANSIBLE_NOCOLOR": "1",
+        }
+
+    def arguments(self, **changes):
+        values = {"models_dir": str(self.models), "name": "m", "source": str(self.source), "sha256": SHA256}
+        return dict(values, **changes)
+
+    def run(self, *options, **changes):
+        """Run the module through `ansible`; return its result, all output, and how many modules were started."""
+        self.starts.write_text("")
+        ansible = Path(sys.executable).with_name("ansible")
+        done = subprocess.run(
+            [ansible, "lab1", "-i", self.folder / "hosts", "-m", "inference.host.model_release", *options,
+             "-a", json.dumps(self.arguments(**changes))],
+            cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
+        output = done.stdout + done.stderr
+        answer = re.search(r"^lab1 \| \S+ => (\{.*?^\})", done.stdout, re.MULTILINE | re.DOTALL)
+        assert answer, output
+        return json.loads(answer.group(1)), output, self.starts.read_text().count("start")
+
+    def state(self):
+        return sorted(str(path.relative_to(self.models)) for path in self.models.rglob("*"))
+
+
+RELEASE = f"m/{SHA256[:12]}"
+INSTALLED = sorted(
+    [".incoming", ".incoming/lock", "m", RELEASE, f"{RELEASE}/manifest.json", f"{RELEASE}/x.gguf", "m/current"])
+
+
+@pytest.fixture
+def host(tmp_path):
+    return Host(tmp_path)
+
+
+def test_a_file_from_the_controller_is_installed_once(host, snapshot):
+    before = snapshot(host.folder)
+    foretold, _output, _starts = host.run("--check")
+    assert (foretold["changed"], foretold["status"], foretold["size_bytes"]) == (True, "would_install", len(DATA))
+    assert not host.models.exists()
+    assert snapshot(host.folder)["x.gguf"] == before["x.gguf"]
+
+    done, output, _starts = host.run()
+    assert (done["changed"], done["status"], done["release"]) == (True, "installed", SHA256[:12])
+    assert done["path"] == f"{host.models}/m/current/x.gguf"
+    assert Path(done["path"]).read_bytes() == DATA
+    assert Path(done["manifest"]).name == "manifest.json"
+    assert "lab1: m: transferring 2 MB" in output
+    assert host.state() == INSTALLED
+
+    host.source.unlink()  # proves that it is not asked for
+    before = snapshot(host.models)
+    again, _output, starts = host.run()
+    assert (again["changed"], again["status"], again["size_bytes"]) == (False, "present", len(DATA))
+    assert starts == 1
+    assert snapshot(host.models) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "data", "sentence"),
+    [
+        ({"source": "/no/x.gguf"}, DATA, "model 'm': source /no/x.gguf does not exist on the controller; it must be a"),
+        ({}, DATA[:-1], f"model 'm': sha256 {SHA256} is expected, but SOURCE has [0-9a-f]{{64}}"),
+        ({"preflight": True}, DATA[:-1], f"model 'm': sha256 {SHA256} is expected, but SOURCE has [0-9a-f]{{64}}"),
+        ({}, b"<html>", "model 'm': SOURCE is no GGUF file"),
+    ],
+)
+def test_a_wrong_file_on_the_controller_leaves_nothing(host, changes, data, sentence):
+    host.source.write_bytes(data)
+    result, _output, starts = host.run(**changes)
+    assert re.search(sentence.replace("SOURCE", str(host.source)), result["msg"]), result
+    assert starts == 1
+    assert not host.models.exists()
+
+
+def test_preflight_changes_nothing_and_says_what_would_be(host):
+    result, _output, starts = host.run(preflight=True)
+    assert (result["changed"], result["status"], result["needed"], starts) == (False, "would_install", True, 1)
+    assert not host.models.exists()
+
+
+def test_a_download_shows_its_progress_and_none_of_its_secrets(host):
+    with serving(DATA) as server:
+        login = "://{user}:{password}@".format(**SECRETS)
+        url = server.url.replace("://", login) + "/stalls/x.gguf?token=" + SECRETS["query"]
+        result, output, starts = host.run(
+            "-vvv", source=url, headers={"X-Key": SECRETS["header"]}, time_budget_seconds=1)
+    assert (result["changed"], result["status"], result["size_bytes"]) == (True, "installed", len(DATA))
+    assert re.findall("^lab1: m: .*", output, re.MULTILINE) == ["lab1: m: 1 of 2 MB", "lab1: m: 2 of 2 MB"]
+    assert starts == 3
+    assert Path(result["path"]).read_bytes() == DATA
+    assert host.state() == INSTALLED
+    shown = output + Path(result["manifest"]).read_text()
+    assert [name for name, secret in SECRETS.items() if secret in shown] == []
+    assert json.loads(Path(result["manifest"]).read_text())["source"] == server.url + "/stalls/x.gguf"
+    assert result["invocation"]["module_args"]["source"] == server.url + "/stalls/x.gguf"
+
+
+def test_a_download_without_progress_is_given_up(host):
+    with serving(DATA) as server:
+        server.piece = 0
+        result, _output, starts = host.run(source=server.url + "/drops/x.gguf")
+    assert result["msg"] == (
+        f"model 'm': {server.url}/drops/x.gguf ended at byte 0 of {len(DATA)}; 0 bytes are there, and 3 attempts"
+        " brought no more.")
+    assert starts == 3
+    assert host.state() == [".incoming", ".incoming/lock"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not os.path.exists(PYTHON_FOR_ALL), reason="only root becomes another user")
+def test_a_user_without_privileges_installs_what_another_sends():
+    folder = Path(tempfile.mkdtemp())
+    try:
+        folder.chmod(0o755)
+        host = Host(folder, PYTHON_FOR_ALL)
+        host.source.chmod(0o600)
+        host.starts.touch()
+        host.starts.chmod(0o666)
+        host.models.mkdir()
+        shutil.chown(host.models, "nobody")
+        become = ["--become", "--become-user", "nobody", "--become-method", "su"]
+        result, output, _starts = host.run(*become, "-e", "ansible_become_flags='-s /bin/sh'")
+        assert result.get("status") == "installed", output
+        assert (host.models / "m/current/x.gguf").owner() == "nobody"
+        assert host.state() == INSTALLED
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_what_is_internal_is_refused(host):
+    result, _output, starts = host.run(uploaded="/etc/shadow")
+    assert (result["msg"], starts) == ("model 'm': uploaded is set by the action plugin alone.", 0)
+
+
+def module(host, run_module, check=False, **changes):
+    return run_module("model_release", host.arguments(**changes), check=check)
+
+
+def on_host(host):
+    return {"source": f"file://{host.source}"}
+
+
+def test_a_file_that_is_on_the_host_already(host, run_module, snapshot):
+    before = snapshot(host.folder)
+    foretold = module(host, run_module, check=True, **on_host(host))
+    assert (foretold["changed"], foretold["status"]) == (True, "would_install")
+    assert snapshot(host.folder) == before
+    assert module(host, run_module, **on_host(host))["changed"] is True
+    assert host.state() == INSTALLED
+    assert module(host, run_module, **on_host(host))["status"] == "present"
+
+
+def test_a_changed_file_is_replaced_and_a_touched_one_is_not(host, run_module):
+    path = Path(module(host, run_module, **on_host(host))["path"])
+    path.write_bytes(DATA[::-1])
+    assert module(host, run_module, check=True, **on_host(host))["changed"] is True
+    assert module(host, run_module, **on_host(host))["status"] == "installed"
+    assert path.read_bytes() == DATA
+    inode = path.stat().st_ino
+    os.utime(path, (1, 1))
+    assert module(host, run_module, check=True, **on_host(host))["changed"] is False
+    assert module(host, run_module, **on_host(host))["status"] == "present"
+    assert path.stat().st_ino == inode
+    assert json.loads((path.parent / "manifest.json").read_text())["files"][0]["mtime_ns"] == 10**9
+
+
+def test_an_older_release_is_made_current_again_without_its_source(host, run_module):
+    module(host, run_module, **on_host(host), release="v1")
+    module(host, run_module, **on_host(host), release="v2")
+    assert os.readlink(host.models / "m/current") == "v2"
+    host.source.unlink()
+    for check in (True, False):
+        back = module(host, run_module, check=check, **on_host(host), release="v1")
+        assert (back["changed"], back["needed"]) == (True, False)
+    assert os.readlink(host.models / "m/current") == "v1"
+
+
+def test_a_wrong_checksum_on_the_host_leaves_the_old_release(host, run_module, snapshot):
+    module(host, run_module, **on_host(host))
+    before = snapshot(host.models / "m")
+    for check in (True, False):
+        result = module(host, run_module, check=check, **on_host(host), sha256=OTHER_SHA256)
+        assert f"model 'm': sha256 {OTHER_SHA256} is expected, but " in result["msg"]
+        assert result["msg"].endswith(f"has {SHA256}.")
+    assert snapshot(host.models / "m") == before
+    assert host.state() == INSTALLED
+
+
+@pytest.mark.parametrize("preflight", [True, False])
+def test_missing_room_is_said_before_a_byte_moves(host, run_module, preflight):
+    result = module(host, run_module, preflight=preflight, size_bytes=1 << 50)
+    assert re.fullmatch(r"model 'm': models_dir \(.*/models\) has \d+ MiB free; \d+ MiB are needed\.", result["msg"])
+    assert not host.models.exists()
+
+
+def test_a_full_disk_leaves_the_old_release_and_no_partial_file(host, run_module):
+    module(host, run_module, **on_host(host), release="v1")
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+
+    with serving(DATA) as server:
+        for source in (f"file://{host.source}", server.url + "/good/x.gguf"):
+            arguments = host.arguments(source=source, release="v2")
+            result = run_module("model_release", arguments, preexec_fn=small_files)
+            assert re.fullmatch("model 'm': .* cannot be used: file too large.", result["msg"])
+            assert os.listdir(host.models / ".incoming") == ["lock"]
+    assert os.readlink(host.models / "m/current") == "v1"
+    assert sorted(os.listdir(host.models / "m")) == ["current", "v1"]
+
+
+def wait_for(condition):
+    """Wait until `condition` holds, at most a generous while."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def test_a_killed_download_goes_on(host, start_module, run_module):
+    partial = host.models / f".incoming/{SHA256}.partial"
+    with serving(DATA) as server:
+        process = start_module("model_release", host.arguments(source=server.url + "/stalls/x.gguf"))
+        wait_for(lambda: partial.exists() and partial.stat().st_size == server.piece)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        assert module(host, run_module, source=server.url + "/good/x.gguf")["status"] == "installed"
+        assert [headers["Range"] for _path, headers in server.asked] == ["bytes=0-", f"bytes={server.piece}-"]
+    assert host.state() == INSTALLED
+    assert (host.models / "m/current/x.gguf").read_bytes() == DATA
+
+
+def test_every_state_that_a_killed_installation_leaves_is_completed(host, run_module):
+    """The steps are: partial file, file, manifest, current. Each is undone down to one of them, then repeated."""
+    module(host, run_module, **on_host(host))
+    release = host.models / RELEASE
+    for steps in (["m/current"], ["m/current", f"{RELEASE}/manifest.json"]):
+        for path in steps:
+            (host.models / path).unlink()
+        inode = (release / "x.gguf").stat().st_ino
+        done = module(host, run_module, **on_host(host))
+        assert (done["changed"], (release / "x.gguf").stat().st_ino) == (True, inode)
+        assert host.state() == INSTALLED
+    shutil.rmtree(host.models / "m")
+    (host.models / f".incoming/{SHA256}.partial").write_bytes(DATA)
+    assert module(host, run_module, **on_host(host))["status"] == "installed"
+    assert host.state() == INSTALLED
+
+
+def test_two_runs_at_once_install_it_once(host, start_module):
+    (host.models / ".incoming").mkdir(parents=True)
+    with open(host.models / ".incoming/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        processes = [start_module("model_release", host.arguments(**on_host(host))) for _run in range(2)]
+        for process in processes:
+            waits = re.compile(rf"-> FLOCK .* {process.pid} ")
+            wait_for(lambda: waits.search(Path("/proc/locks").read_text()))  # noqa: B023
+    results = []
+    for process in processes:
+        with process.stdout:
+            results.append(json.loads(process.stdout.read()))
+        process.wait()
+    assert sorted((result["status"], result["changed"]) for result in results) == [
+        ("installed", True), ("present", False)]
+    assert host.state() == INSTALLED

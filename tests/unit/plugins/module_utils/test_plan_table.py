@@ -1,0 +1,88 @@
+"""What a person reads at the end of a run."""
+
+import pytest
+from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
+from ansible_collections.inference.host.plugins.module_utils.plan_table import (
+    nvidia_report,
+    plan_table,
+    summary,
+    table,
+)
+from plan_topologies import model, service, topology
+
+HOST = topology(sockets=2, cores=8, threads=2, nvme=1)
+
+
+def lines_of(plan):
+    return plan_table(plan).split("\n")
+
+
+def test_columns_are_aligned():
+    assert table(["A", "LONGER"], [["x" * 3, 1], ["y", "z"]]) == ["A    LONGER", "xxx  1", "y    z"]
+    assert table(["A", "B"], []) == ["A  B"]
+
+
+def test_the_table_shows_who_gets_what_and_why():
+    big = service("big", threads=8, numa="interleave", port=9)
+    plan = make_plan(HOST, [service("chat", threads=3, instances=2), big])
+    lines = lines_of(plan)
+    assert lines[0].split() == ["SERVICE", "INSTANCE", "CPUS", "NODE", "THREADS", "PORT", "WHY"]
+    assert [line.split()[:6] for line in lines[1:4]] == [
+        [instance["service"], str(instance["index"]), instance["cpu_range"], instance["numa_range"],
+         str(instance["threads"]), str(instance["port"])] for instance in plan["instances"]]
+    assert lines[1].endswith("threads: 3 was set by the user; 3 cores and 1536 MiB fit node 0")
+    assert "numa: interleave was set by the user" in lines[3]
+    assert len({line.index(word) for line, word in zip(lines[1:4], ("threads: 3", "threads: 3", "threads: 8"))}) == 1
+
+
+def test_housekeeping_is_shown():
+    assert "housekeeping CPUs: 0-1,16-17" in lines_of(make_plan(HOST, [service()]))
+    assert "housekeeping CPUs: none (a small host)" in lines_of(make_plan(topology(cores=2), [service()]))
+
+
+def test_settings_are_shown_with_value_or_with_why_not():
+    lines = lines_of(make_plan(HOST, [service()], {"settings": {"memory_swappiness": 5}}))
+    rows = {line.split()[1]: line for line in lines if line.startswith(("cpu ", "memory ", "nvme "))}
+    assert "not applicable" in rows["governor"] and rows["governor"].endswith("no cpufreq driver")
+    assert rows["vm.swappiness"].split()[2:] == ["5", *"memory_swappiness was set by the user".split()]
+
+
+def test_warnings_come_last():
+    lines = lines_of(make_plan(HOST, [service()], {"settings": {"hugepages_count": 9}}))
+    assert lines[-1].startswith("warning: hugepages_count is 9")
+
+
+def test_a_plan_without_services_is_shown():
+    assert lines_of(make_plan(HOST, []))[0].startswith("SERVICE")
+
+
+def answer(text, **timings):
+    return {"json": {"choices": [{"text": text}], "timings": timings}}
+
+
+def test_the_summary_says_what_answers_where_and_how_fast():
+    plan = make_plan(HOST, [service("chat"), service("docs", model=model("n"))], {"listen_port": 80})
+    answers = [answer(" Paris,\n\n of course. ", predicted_per_second=12.345), answer("Yes")]
+    lines = summary(plan, answers, "h1").split("\n")
+    assert lines[-6:] == [
+        "chat answers at http://h1:80/chat/v1", "  Paris, of course.", "  12.3 tokens per second",
+        "docs answers at http://h1:80/docs/v1", "  Yes", "  the engine gave no timings"]
+    assert lines[: len(lines_of(plan))] == lines_of(plan)
+
+
+def card(**other):
+    return dict({"vendor": "0x10de", "address": "0000:65:00.0", "numa_node": 0, "driver": "nvidia"}, **other)
+
+
+def test_each_nvidia_card_is_one_sentence():
+    other = card(address="0000:b3:00.0", numa_node=None, driver=None)
+    cards = [card(), other, card(numa_node=-1), card(vendor="0x1002")]
+    assert nvidia_report(topology(gpus=cards)) == [
+        "0000:65:00.0: NUMA node 0, driver nvidia",
+        "0000:b3:00.0: NUMA node unknown, driver none",
+        "0000:65:00.0: NUMA node unknown, driver nvidia"]
+
+
+@pytest.mark.parametrize("gpus", [[], [card(vendor="0x1af4")]])
+def test_no_nvidia_card_is_not_applicable(gpus):
+    assert nvidia_report(topology(gpus=gpus)) == ["not applicable: no NVIDIA card on PCI"]

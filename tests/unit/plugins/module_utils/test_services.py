@@ -1,0 +1,267 @@
+"""What a user may write: refused by name, completed with defaults."""
+
+import copy
+
+import pytest
+from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.release import Release
+from ansible_collections.inference.host.plugins.module_utils.services import (
+    POLICY_FIELDS,
+    SERVICE_FIELDS,
+    check_policy,
+    check_services,
+    release_file,
+    with_sizes,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from plan_topologies import model, service, wishes
+
+CHAT = "inference_services[0] (chat)"
+
+
+def refused(*services):
+    with pytest.raises(PlanError) as error:
+        check_services(list(services))
+    return str(error.value)
+
+
+def test_only_name_runtime_and_model_are_needed():
+    (checked,) = check_services([service()])
+    assert set(checked) == set(SERVICE_FIELDS)
+    assert (checked["instances"], checked["threads"], checked["numa"], checked["port"]) == (1, None, "auto", None)
+    assert checked["model"] == dict(model(), filename=None, weights_mib=None, kv_bytes_per_token=None)
+
+
+def test_null_is_the_default():
+    assert check_services([service(threads=None, environment=None, context=None)]) == check_services([service()])
+
+
+def test_defaults_are_not_shared():
+    first, second = check_services([service("a"), service("b")])
+    first["environment"]["A"] = "b"
+    first["arguments"].append("c")
+    assert (second["environment"], second["arguments"]) == ({}, [])
+    assert check_services([service()])[0]["environment"] == {}
+
+
+@given(wishes())
+def test_what_was_checked_is_checked_again_to_the_same_and_the_input_stays(services):
+    before = copy.deepcopy(services)
+    checked = check_services(services)
+    assert services == before
+    assert check_services(checked) == checked
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("instances", "8", "'8'"),
+        ("instances", 0, "0"),
+        ("instances", True, "True"),
+        ("instances", 2.0, "2.0"),
+        ("threads", "8", "'8'"),
+        ("threads", True, "True"),
+        ("threads", -1, "-1"),
+        ("threads", 0, "0"),
+        ("threads_batch", 4097, "4097"),
+        ("cpu_share", "0.5", "'0.5'"),
+        ("cpu_share", True, "True"),
+        ("cpu_share", -0.5, "-0.5"),
+        ("cpu_share", 0, "0"),
+        ("cpu_share", 1.01, "1.01"),
+        ("cpu_share", float("nan"), "nan"),
+        ("cpu_share", float("inf"), "inf"),
+        ("numa", "1", "'1'"),
+        ("numa", "bind", "'bind'"),
+        ("numa", -1, "-1"),
+        ("numa", False, "False"),
+        ("port", 0, "0"),
+        ("port", 65536, "65536"),
+        ("port", "8080", "'8080'"),
+        ("context", 64, "64"),
+        ("parallel", 0, "0"),
+        ("batch", [512], "a list"),
+        ("cache_type", "q4", "'q4'"),
+        ("cache_ram_mib", -1, "-1"),
+        ("nice", 20, "20"),
+        ("priority", "high", "'high'"),
+        ("environment", ["A=b"], "a list"),
+        ("environment", {"A": 1}, "a mapping"),
+        ("environment", {1: "A"}, "a mapping"),
+        ("environment", {"A": "b\nExecStartPre=/bin/evil"}, "a mapping"),
+        ('environment', {'A"': "b"}, "a mapping"),
+        ("environment", {"A B": "b"}, "a mapping"),
+        ("environment", {"A\n": "b"}, "a mapping"),
+        ("environment", {"": "b"}, "a mapping"),
+        ("arguments", "--verbose", "'--verbose'"),
+        ("arguments", ["--seed", 1], "a list"),
+        ("arguments", ["--a\tb"], "a list"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name_with_what_is_allowed(key, value, shown):
+    allowed = SERVICE_FIELDS[key][1][1]
+    assert refused(service(**{key: value})) == "inference_services[0].%s is %s; it must be %s." % (key, shown, allowed)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("instances", 1024), ("threads", 4096), ("cpu_share", 1), ("cpu_share", 1e-6), ("numa", 0), ("numa", "off"),
+     ("port", 1), ("port", 65535), ("context", 128), ("cache_ram_mib", 0), ("nice", -20), ("priority", -1000),
+     ("environment", {"_a1": "it's 50% of \"$x\"; é"}), ("arguments", ["", "a b"])],
+)
+def test_values_at_the_bounds_are_taken(key, value):
+    assert check_services([service(**{key: value})])[0][key] == value
+
+
+@pytest.mark.parametrize("key", ["name", "runtime", "model"])
+def test_what_is_missing_is_named(key):
+    wish = service()
+    del wish[key]
+    assert refused(wish).startswith("inference_services[0].%s is missing; it must be " % key)
+    assert refused(dict(service(), **{key: None})).startswith("inference_services[0].%s is missing" % key)
+
+
+@pytest.mark.parametrize("name", ["", "Chat", "a b", "-a", "a/b", "../a", "a.b", "a@b", "a\n", "é", "a" * 33, 7, "%i"])
+def test_a_name_that_no_unit_can_have_is_refused(name):
+    assert "inference_services[0].name is " in refused(service(name))
+
+
+@pytest.mark.parametrize("name", ["a", "0", "whisper-large_v3", "a" * 32])
+def test_plain_names_are_taken(name):
+    assert check_services([service(name)])[0]["name"] == name
+
+
+@pytest.mark.parametrize(("key", "hint"), [
+    ("thread", "did you mean threads?"),
+    ("cpu-share", "did you mean cpu_share?"),
+    ("parrallel", "did you mean parallel?"),
+    ("zzz", "allowed are arguments, batch, cache_ram_mib"),
+    (1, "allowed are"),
+])
+def test_an_unknown_key_is_refused_with_a_suggestion(key, hint):
+    sentence = refused(dict(service(), **{"name": "chat"}) | {key: 1})
+    assert sentence.startswith("inference_services[0].%s is not known; %s" % (key, hint))
+
+
+def test_an_unknown_runtime_is_refused():
+    assert refused(service(runtime="vllmm")) == "inference_services[0].runtime is 'vllmm'; it must be one of llama_cpp."
+
+
+@pytest.mark.parametrize(("given_", "shown"), [(None, "None"), ({}, "a mapping"), ("chat", "'chat'"), (3, "3")])
+def test_services_must_be_a_list(given_, shown):
+    with pytest.raises(PlanError, match="inference_services is %s; it must be a list of services" % shown):
+        check_services(given_)
+
+
+@pytest.mark.parametrize(("wish", "shown"), [("chat", "'chat'"), (["chat"], "a list"), (None, "None"), (1, "1")])
+def test_a_service_must_be_a_mapping(wish, shown):
+    assert refused(wish) == "inference_services[0] is %s; it must be a mapping." % shown
+
+
+def test_two_services_have_two_names():
+    assert refused(service(), service()) == (
+        "inference_services[1] (chat).name: 'chat' is used twice; each service needs a name of its own.")
+
+
+def test_one_model_name_is_one_file():
+    other = model(sha256="1" * 64)
+    assert refused(service("a"), service("b", model=other)) == (
+        "inference_services[1] (b).model.name: 'm' stands for two files with different sha256; give each its own name.")
+    assert len(check_services([service("a"), service("b"), service("c", model=model("n", sha256="1" * 64))])) == 3
+
+
+def test_a_micro_batch_fits_its_batch():
+    assert refused(service(batch=256, ubatch=257)) == CHAT + ".ubatch is 257; it must be at most batch (256)."
+    assert check_services([service(batch=256, ubatch=256)])
+
+
+def test_long_values_are_cut():
+    sentence = refused(service(runtime="x" * 1000))
+    assert len(sentence) < 150 and "xxx..." in sentence
+
+
+# Models
+
+
+@pytest.mark.parametrize("sha256", ["", "0" * 63, "0" * 65, "g" * 64, "A" * 64, "0" * 64 + "\n", 0, "sha256:0"])
+def test_a_bad_checksum_is_refused(sha256):
+    sentence = refused(service(model=model(sha256=sha256)))
+    assert sentence.startswith(CHAT + ".model.sha256 is ")
+    assert sentence.endswith("it must be 64 hexadecimal digits in lower case.")
+
+
+@pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "a b", "a\n", "a" * 101])
+def test_a_model_name_or_file_name_is_one_plain_folder_or_file(name):
+    assert (CHAT + ".model.name is ") in refused(service(model=model(name)))
+    assert (CHAT + ".model.filename is ") in refused(service(model=model(filename=name)))
+
+
+@pytest.mark.parametrize(("key", "value"), [("source", ""), ("source", 1), ("weights_mib", 0), ("weights_mib", "12"),
+                                            ("kv_bytes_per_token", 0), ("kv_bytes_per_token", 1.5)])
+def test_other_parts_of_a_model_are_checked_too(key, value):
+    assert (CHAT + ".model.%s is " % key) in refused(service(model=model(**{key: value})))
+
+
+def test_a_model_is_a_mapping_without_unknown_keys():
+    assert "inference_services[0].model is 'm.gguf'; it must be a mapping" in refused(service(model="m.gguf"))
+    assert refused(service(model=model(sha_256="0"))) == CHAT + ".model.sha_256 is not known; did you mean sha256?"
+
+
+@pytest.mark.parametrize("source", ["/srv/a.gguf", "https://h/x/a.gguf", "https://h/a.gguf?sig=a/b", "https://h/a.gguf#b/c",
+                                    "a.gguf"])
+@pytest.mark.parametrize("filename", [None, "b.gguf"])
+def test_the_plan_and_the_release_mean_the_same_file(source, filename):
+    checked = check_services([service(model=model(source=source, filename=filename))])[0]["model"]
+    release = Release("/models", checked["name"], checked["source"], checked["sha256"], checked["filename"])
+    assert release.path == "/models/" + release_file(checked)
+    assert release_file(checked) == "m/000000000000/" + (filename or "a.gguf")
+
+
+def test_sizes_are_filled_in_and_the_users_number_wins():
+    services = [service("a"), service("b", model=model("n", weights_mib=7)), service("c", model=model("o"))]
+    found = [{"name": "m", "size_bytes": (1 << 20) + 1}, {"name": "n", "size_bytes": 1 << 30}]
+    assert [one["model"]["weights_mib"] for one in with_sizes(services, found)] == [2, 7, None]
+    assert "weights_mib" not in services[0]["model"]
+
+
+# Policy
+
+
+def test_a_policy_is_completed():
+    assert check_policy(None) == check_policy({}) == check_policy(dict.fromkeys(POLICY_FIELDS))
+    assert check_policy({"first_port": 9000}) == {
+        "housekeeping_cores": None, "memory_headroom_mib": 1024, "first_port": 9000, "listen_port": 8080,
+        "settings": {}}
+
+
+@pytest.mark.parametrize(("key", "value", "variable"), [
+    ("housekeeping_cores", -1, "topology_housekeeping_cores is -1;"),
+    ("housekeeping_cores", "2", "topology_housekeeping_cores is '2';"),
+    ("memory_headroom_mib", True, "topology_memory_headroom_mib is True;"),
+    ("first_port", 65536, "topology_first_port is 65536;"),
+    ("listen_port", "80", "nginx_listen_port is '80';"),
+    ("settings", [], "policy.settings is a list;"),
+    ("housekeeping", 1, "policy.housekeeping is not known; did you mean housekeeping_cores?"),
+])
+def test_a_wrong_policy_names_the_users_variable(key, value, variable):
+    with pytest.raises(PlanError) as error:
+        check_policy({key: value})
+    assert str(error.value).startswith(variable)
+
+
+JUNK = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+                    max_leaves=8)
+
+
+JUNK_SERVICE = st.fixed_dictionaries({}, optional={key: JUNK for key in SERVICE_FIELDS})
+ONE_JUNK_VALUE = st.builds(lambda key, value: [service(**{key: value})], st.sampled_from(sorted(SERVICE_FIELDS)), JUNK)
+
+
+@given(JUNK | st.lists(JUNK_SERVICE, max_size=2) | ONE_JUNK_VALUE)
+def test_whatever_is_written_is_taken_or_refused_in_one_sentence(junk):
+    try:
+        check_services(junk)
+    except PlanError as error:
+        assert str(error).startswith("inference_services") and str(error).endswith((".", "?"))
