@@ -83,6 +83,9 @@ def instance_memory(service):
 def place_instance(nodes, service, index, threads, threads_reason):
     """Take the instance's share of `nodes` and return the instance, still without a port."""
     name = "%s-%d" % (service["name"], index)
+    if (service["threads_batch"] or 0) > threads:
+        raise PlanError("%s: threads_batch is %d; it must be at most threads (%d), which are the CPUs it has." % (
+            name, service["threads_batch"], threads))
     memory = instance_memory(service)
     needed = sum(memory.values())
     if needed > nodes.left_mib:

@@ -81,7 +81,7 @@ SERVICE_FIELDS = {
     "context": (4096, integer(128, 1 << 22)),
     "parallel": (1, integer(1, 256)),
     "batch": (2048, POSITIVE),
-    "ubatch": (512, POSITIVE),
+    "ubatch": (None, POSITIVE),
     "cache_type": ("f16", one_of(*CACHE_TYPES)),
     "cache_ram_mib": (1024, integer(0, 1 << 20)),
     "nice": (0, integer(-20, 19)),
@@ -114,6 +114,12 @@ POLICY_VARIABLES = {
     "listen_port": "nginx_listen_port",
 }
 
+# llama.cpp's names of what engine.py renders from the plan: a second one would contradict it.
+PLANNED_OPTIONS = frozenset(
+    "--host --port --model -m --alias -a --threads -t --threads-batch -tb --ctx-size -c --parallel -np --batch-size -b"
+    " --ubatch-size -ub --cache-type-k -ctk --cache-type-v -ctv --cache-ram -cram --numa --cpu-mask -C --cpu-range -Cr"
+    " --cpu-strict --api-key --api-key-file".split())
+
 
 def check_services(services):
     """Return `services` completed with defaults, in the order given.
@@ -138,10 +144,15 @@ def check_services(services):
                 "%s.model.name: '%s' stands for two files with different sha256; give each its own name."
                 % (where, first["name"])
             )
+        if service["ubatch"] is None:
+            service["ubatch"] = min(512, service["batch"])
         if service["ubatch"] > service["batch"]:
             raise PlanError(
                 "%s.ubatch is %d; it must be at most batch (%d)." % (where, service["ubatch"], service["batch"])
             )
+        for word in service["arguments"]:
+            if word.split("=")[0] in PLANNED_OPTIONS:
+                raise PlanError("%s.arguments has %s; the plan sets that, use the service's own key for it." % (where, word))
         checked.append(service)
     return checked
 

@@ -1,4 +1,10 @@
-"""The number of instances goes down and up again."""
+"""What a user changes later: the number of instances, a key."""
+
+import json
+import urllib.error
+import urllib.request
+
+import pytest
 
 MODEL = {
     "name": "gemma-3-270m",
@@ -20,3 +26,29 @@ def test_instances_that_are_no_longer_wanted_go_and_come_back(play, host):
     more = play("site.yml")
     assert more.returncode == 0, more.stdout
     assert chats() == ["inference-chat@0.service", "inference-chat@1.service"]
+
+
+def test_a_new_key_is_taken_over(play, host, key, units):
+    def status(word):
+        address = host.check_output("hostname --all-ip-addresses").split()[0]
+        request = urllib.request.Request(
+            f"http://{address}:8080/v1/completions",
+            data=json.dumps({"prompt": "The", "max_tokens": 1}).encode(),
+            headers={"Content-Type": "application/json", "Authorization": f"Bearer {word}"})
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+            return answer.status
+
+    def pids():
+        return [unit.property("MainPID") for unit in units]
+
+    before = pids()
+    changed = play("site.yml", service_api_keys={"chat": "another-key-77aa"})
+    assert changed.returncode == 0, changed.stdout
+    assert "another-key-77aa" not in changed.stdout + changed.stderr
+    assert not set(before) & set(pids())
+    assert status("another-key-77aa") == 200
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        status(key)
+    assert refused.value.code == 401
+    assert play("site.yml").returncode == 0
+    assert status(key) == 200
