@@ -152,7 +152,8 @@ def check_services(services):
             )
         for word in service["arguments"]:
             if word.split("=")[0] in PLANNED_OPTIONS:
-                raise PlanError("%s.arguments has %s; the plan sets that, use the service's own key for it." % (where, word))
+                raise PlanError("%s.arguments has %s; the plan sets that, use the service's own key for it." % (
+                    where, word))
         checked.append(service)
     return checked
 
@@ -160,9 +161,9 @@ def check_services(services):
 def with_sizes(services, releases):
     """Return checked services whose models have `weights_mib` filled in from what was found of their files.
 
-    `releases`: results of module model_release, each {name, size_bytes}; the user's own number wins.
+    `releases`: results of module model_release, each {name, size_bytes or None}; the user's own number wins.
     """
-    sizes = {release["name"]: -(-release["size_bytes"] // (1 << 20)) for release in releases}
+    sizes = {release["name"]: -(-release["size_bytes"] // (1 << 20)) for release in releases if release["size_bytes"]}
     services = check_services(services)
     for service in services:
         model = service["model"]

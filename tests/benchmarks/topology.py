@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """How long reading a machine takes, and how that grows with its CPUs.
 
     python tests/benchmarks/topology.py

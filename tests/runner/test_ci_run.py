@@ -28,8 +28,9 @@ def private_data():
 
 
 def run(private_data, ident, **options):
+    inventory = str(REPO / "inventories/lab")
     return ansible_runner.run(
-        private_data_dir=str(private_data), ident=ident, playbook="site.yml", inventory=str(REPO / "inventories/lab"), **options)
+        private_data_dir=str(private_data), ident=ident, playbook="site.yml", inventory=inventory, **options)
 
 
 def events_of(result, kind):

@@ -201,7 +201,7 @@ class Machine:
         base = "sys/devices/system/cpu"
         online = self.online()
         present = as_list(cpu.id for cpu in self.cpus())
-        by_core, by_node, by_package = ({} for _ in range(3))
+        by_core, by_node, by_package = ({}, {}, {})
         for cpu in online:
             for groups, key in ((by_core, cpu.core), (by_node, cpu.node), (by_package, cpu.package)):
                 groups.setdefault(key, []).append(cpu.id)

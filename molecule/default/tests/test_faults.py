@@ -100,5 +100,3 @@ def test_no_key_in_the_loudest_output(play, key):
     assert key not in result.stdout + result.stderr
     assert json.dumps(key) not in result.stdout
     assert re.search(r"changed=0 .*failed=0", result.stdout)
-
-

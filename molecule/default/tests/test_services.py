@@ -60,8 +60,8 @@ def test_environment_reaches_the_engine_unchanged(host, units):
 
 
 def test_model_file_has_its_checksum(host):
-    path = host.check_output("readlink --canonicalize /var/lib/inference/models/gemma-3-270m/current") + "/gemma-3-270m-q4_k_m.gguf"
-    assert host.file(path).sha256sum == SHA256
+    folder = host.check_output("readlink --canonicalize /var/lib/inference/models/gemma-3-270m/current")
+    assert host.file(f"{folder}/gemma-3-270m-q4_k_m.gguf").sha256sum == SHA256
     assert host.check_output("ls -A /var/lib/inference/models/.incoming 2>/dev/null | grep -c partial || true") == "0"
 
 

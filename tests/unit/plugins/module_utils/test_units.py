@@ -83,7 +83,7 @@ def test_the_running_revision_is_read_from_the_process(environ, revision):
 def test_the_revision_of_a_real_process_is_found():
     code = "print(open('/proc/self/environ', 'rb').read().hex())"
     environment = dict(os.environ, INFERENCE_REVISION="cd34")
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert running_revision(bytes.fromhex(done.stdout)) == "cd34"
 
 
