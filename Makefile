@@ -58,21 +58,23 @@ plan: lab $(MODEL) ## Show what `make site` would do
 .PHONY: test lint unit gates molecule runner build
 test: lint unit gates molecule runner ## Run everything
 
+# Each part says how long it took, whether it passed or not.
+timed = started=$$SECONDS; trap 'echo "== $@: $$((SECONDS - started)) s"' EXIT;
+
 lint: $(READY) ## ansible-lint (production profile) and ruff
-	ruff check .
-	ansible-lint
+	@$(timed) tests/gates/run lint
 
 unit: $(READY) ## Unit tests
-	pytest tests/unit
+	@$(timed) pytest tests/unit
 
-gates: $(READY) ## ansible-test sanity, galaxy-importer, the built archive
-	tests/gates/run
+gates: $(READY) ## ansible-test sanity, galaxy-importer, the built archive, other versions of ansible-core
+	@$(timed) tests/gates/run specs sanity galaxy matrix
 
 molecule: $(READY) $(MODEL) ## Scenario `default` on a container lab of its own
-	MOLECULE_GLOB='molecule/*/molecule.yml' molecule -c molecule/config.yml test
+	@$(timed) MOLECULE_GLOB='molecule/*/molecule.yml' molecule -c molecule/config.yml test
 
 runner: $(READY) $(MODEL) ## The site through ansible-runner, as a CI system does it
-	pytest -s tests/runner
+	@$(timed) pytest -s tests/runner
 
 build: $(READY) ## Build the collection's archive
 	ansible-galaxy collection build --force --output-path build

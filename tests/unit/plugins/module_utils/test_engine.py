@@ -135,5 +135,6 @@ def test_the_real_systemd_reads_the_word_that_was_written(tmp_path_factory, text
 
 
 def verify(unit):
-    return subprocess.run([SYSTEMD_ANALYZE, "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False,
+    command = [SYSTEMD_ANALYZE, "verify", "--man=no", str(unit)]
+    return subprocess.run(command, capture_output=True, text=True, check=False,
                           env={"LC_ALL": "C.UTF-8", "SYSTEMD_LOG_COLOR": "0"}).stderr
