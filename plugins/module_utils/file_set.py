@@ -331,7 +331,7 @@ def _run(validate):
         return
     command = " ".join(validate)
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
             list(validate),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

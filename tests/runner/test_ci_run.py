@@ -10,7 +10,11 @@ import ansible_runner
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]
-LAB = {"INFERENCE_LAB_ID": "runner", "INFERENCE_LAB_SUBNET": "10.89.79.0/24"}
+LAB = {
+    "INFERENCE_LAB_ID": "runner",
+    "INFERENCE_LAB_SUBNET": "10.89.79.0/24",
+    "INFERENCE_LAB_STATE": str(REPO / "build/lab"),
+}
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,10 @@ REPO = Path(__file__).resolve().parents[3]
 INVENTORIES = ["-i", str(REPO / "inventories/lab"), "-i", str(REPO / "molecule/inventory")]
 
 
+def playbook_command(playbook, *arguments, **variables):
+    return ["ansible-playbook", *INVENTORIES, playbook, "-e", json.dumps(variables), *arguments]
+
+
 @pytest.fixture(scope="session")
 def key():
     """The key that molecule/inventory gives to the service."""
@@ -23,9 +27,19 @@ def play():
     """Run a playbook of the checkout with variables as JSON, as a user would, and return the finished process."""
 
     def run(playbook, *arguments, **variables):
-        return subprocess.run(
-            ["ansible-playbook", *INVENTORIES, playbook, "-e", json.dumps(variables), *arguments],
-            cwd=REPO, capture_output=True, text=True, check=False)
+        command = playbook_command(playbook, *arguments, **variables)
+        return subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def start():
+    """Start a playbook in a process group of its own, with its output as lines."""
+
+    def run(playbook, **variables):
+        command = playbook_command(playbook, **variables)
+        return subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
     return run
 

@@ -102,7 +102,7 @@ def run_bounded(arguments, timeout_seconds):
     A program that hangs is killed with its children; one that cannot even be killed (it waits for a driver) is left.
     """
     try:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # pylint: disable=ansible-bad-function
             arguments,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
