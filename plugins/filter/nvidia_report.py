@@ -30,7 +30,7 @@ _value:
   elements: str
 """
 
-from ansible_collections.inference.host.plugins.module_utils.plan_table import nvidia_report
+from ansible_collections.inference.host.plugins.module_utils.nvidia import nvidia_report
 
 
 class FilterModule:

@@ -16,7 +16,8 @@ from ansible_collections.inference.host.plugins.module_utils.placement import (
     threads_wanted,
     usable_cores,
 )
-from ansible_collections.inference.host.plugins.module_utils.services import check_policy, check_services, release_file
+from ansible_collections.inference.host.plugins.module_utils.release import release_file
+from ansible_collections.inference.host.plugins.module_utils.services import check_policy, check_services
 from ansible_collections.inference.host.plugins.module_utils.settings import plan_settings
 
 COMPUTE_MIB = 512

@@ -43,15 +43,3 @@ def summary(plan, answers, host):
         speed = (completion.get("timings") or {}).get("predicted_per_second")
         lines.append("  %.1f tokens per second" % speed if speed else "  the engine gave no timings")
     return "\n".join(lines)
-
-
-def nvidia_report(topology):
-    """Return one sentence for each NVIDIA card, or why there is nothing to report."""
-    cards = [gpu for gpu in topology["gpus"] if gpu["vendor"] in ("nvidia", "10de", "0x10de")]
-    if not cards:
-        return ["not applicable: no NVIDIA card on PCI"]
-    return ["%s: NUMA node %s, driver %s" % (
-        card["address"],
-        "unknown" if card["numa_node"] in (None, -1) else card["numa_node"],
-        card.get("driver") or "none",
-    ) for card in cards]

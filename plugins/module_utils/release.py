@@ -68,6 +68,16 @@ def last_part(source):
     return path.rsplit("/", 1)[-1]
 
 
+def default_release(sha256):
+    """Return the name of a release that the user gave none: the first 12 digits of the file's checksum."""
+    return sha256.lower()[:12]
+
+
+def release_file(model):
+    """Return where a model's file lies below the folder of the models: `NAME/RELEASE/FILE`."""
+    return "/".join((model["name"], default_release(model["sha256"]), model["filename"] or last_part(model["source"])))
+
+
 def host_path(source):
     """Return the path on the managed host that a file:// source names; raise ReleaseError for one of another host."""
     parts = urlsplit(source)
@@ -124,7 +134,7 @@ class Release:
         self.source = redact(source)
         self.sha256 = sha256.lower()
         self.filename = filename or last_part(source)
-        self.release = release or self.sha256[:12]
+        self.release = release or default_release(sha256)
         self._check_values(scheme(source))
         self.model_dir = os.path.join(models_dir, name)
         self.folder = os.path.join(self.model_dir, self.release)

@@ -8,18 +8,16 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
-from urllib.parse import urlsplit
 
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.release import NAME as FILE_NAME
+from ansible_collections.inference.host.plugins.module_utils.release import SHA256
 
 RUNTIMES = ("llama_cpp",)
 CACHE_TYPES = ("f16", "bf16", "q8_0", "q4_0")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
-SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
 
 def integer(low, high):
@@ -91,10 +89,10 @@ SERVICE_FIELDS = {
 }
 
 MODEL_FIELDS = {
-    "name": (REQUIRED, matching(MODEL_NAME, "letters, digits, '.', '_' and '-'")),
+    "name": (REQUIRED, matching(FILE_NAME, "letters, digits, '.', '_' and '-'")),
     "source": (REQUIRED, TEXT),
     "sha256": (REQUIRED, matching(SHA256, "64 hexadecimal digits in lower case")),
-    "filename": (None, matching(MODEL_NAME, "a file name without folders")),
+    "filename": (None, matching(FILE_NAME, "a file name without folders")),
     "weights_mib": (None, POSITIVE),
     "kv_bytes_per_token": (None, integer(1, 1 << 30)),
 }
@@ -169,12 +167,6 @@ def with_sizes(services, releases):
         model = service["model"]
         model["weights_mib"] = model["weights_mib"] or sizes.get(model["name"])
     return services
-
-
-def release_file(model):
-    """Return where a model's file lies below the folder of the models: `NAME/RELEASE/FILE`."""
-    filename = model["filename"] or os.path.basename(urlsplit(model["source"]).path)
-    return "%s/%s/%s" % (model["name"], model["sha256"][:12], filename)
 
 
 def check_policy(policy):

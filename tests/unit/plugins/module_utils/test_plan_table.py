@@ -1,13 +1,7 @@
 """What a person reads at the end of a run."""
 
-import pytest
 from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
-from ansible_collections.inference.host.plugins.module_utils.plan_table import (
-    nvidia_report,
-    plan_table,
-    summary,
-    table,
-)
+from ansible_collections.inference.host.plugins.module_utils.plan_table import plan_table, summary, table
 from plan_topologies import model, service, topology
 
 HOST = topology(sockets=2, cores=8, threads=2, nvme=1)
@@ -68,21 +62,3 @@ def test_the_summary_says_what_answers_where_and_how_fast():
         "chat answers at http://h1:80/chat/v1", "  Paris, of course.", "  12.3 tokens per second",
         "docs answers at http://h1:80/docs/v1", "  Yes", "  the engine gave no timings"]
     assert lines[: len(lines_of(plan))] == lines_of(plan)
-
-
-def card(**other):
-    return dict({"vendor": "0x10de", "address": "0000:65:00.0", "numa_node": 0, "driver": "nvidia"}, **other)
-
-
-def test_each_nvidia_card_is_one_sentence():
-    other = card(address="0000:b3:00.0", numa_node=None, driver=None)
-    cards = [card(), other, card(numa_node=-1), card(vendor="0x1002")]
-    assert nvidia_report(topology(gpus=cards)) == [
-        "0000:65:00.0: NUMA node 0, driver nvidia",
-        "0000:b3:00.0: NUMA node unknown, driver none",
-        "0000:65:00.0: NUMA node unknown, driver nvidia"]
-
-
-@pytest.mark.parametrize("gpus", [[], [card(vendor="0x1af4")]])
-def test_no_nvidia_card_is_not_applicable(gpus):
-    assert nvidia_report(topology(gpus=gpus)) == ["not applicable: no NVIDIA card on PCI"]

@@ -4,13 +4,12 @@ import copy
 
 import pytest
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
-from ansible_collections.inference.host.plugins.module_utils.release import Release
+from ansible_collections.inference.host.plugins.module_utils.release import Release, release_file
 from ansible_collections.inference.host.plugins.module_utils.services import (
     POLICY_FIELDS,
     SERVICE_FIELDS,
     check_policy,
     check_services,
-    release_file,
     with_sizes,
 )
 from hypothesis import given
