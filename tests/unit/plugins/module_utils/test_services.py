@@ -190,7 +190,7 @@ def test_a_bad_checksum_is_refused(sha256):
     assert sentence.endswith("it must be 64 hexadecimal digits in lower case.")
 
 
-@pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "a b", "a\n", "a" * 101])
+@pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "a b", "a\n", "a" * 129])
 def test_a_model_name_or_file_name_is_one_plain_folder_or_file(name):
     assert (CHAT + ".model.name is ") in refused(service(model=model(name)))
     assert (CHAT + ".model.filename is ") in refused(service(model=model(filename=name)))
