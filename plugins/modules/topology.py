@@ -123,7 +123,8 @@ ansible_facts:
           type: list
           elements: list
         core_kinds:
-          description: Unlike cores (performance and efficiency), as CPU lists. Empty where all are alike.
+          description:
+            - Unlike cores (performance and efficiency) as CPU lists, the most capable first. Empty where all are alike.
           type: list
           elements: list
         cpu:

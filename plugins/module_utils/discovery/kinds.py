@@ -11,7 +11,10 @@ _GAP = 1.1
 
 
 def read_core_kinds(tree, online, parts, policies):
-    """Return the CPU lists of unlike cores; [] where all are alike, or where nothing tells them apart.
+    """Return the CPU lists of unlike cores, the most capable first; [] where all are alike or nothing tells them apart.
+
+    Which are more capable: by `cpu_capacity`, else by maximum, else by base frequency; without any of these Intel's
+    `cpu_atom` comes last and other kinds stand by their lowest CPU.
 
     Rule: the first source that tells two kinds apart decides, from what the cores are to how fast they are set:
 
@@ -25,25 +28,24 @@ def read_core_kinds(tree, online, parts, policies):
     The figures of 3 to 5 are cut where one is over a tenth above the next lower: GB10 has five capacities for two
     kinds of cores. `policies` are those of the cpufreq discovery. A CPU without the figure makes its source unusable.
     """
-    figures = [
-        lambda: _by_policy(policies, "base_khz"),
-        lambda: {cpu: tree.read_int(f"{CPU_DIR}/cpu{cpu}/cpu_capacity") for cpu in online},
-        lambda: _by_policy(policies, "max_khz"),
-    ]
-    if all(cpu in parts for cpu in online):
-        kinds = group_by(online, parts.get)
-        if len(kinds) > 1:
-            return kinds
-    kinds = _by_pmu(tree, online)
-    if len(kinds) > 1:
-        return kinds
-    for figure in figures:
-        values = figure()
-        if all(values.get(cpu) and values[cpu] > 0 for cpu in online):
-            kinds = cut_at_gaps({cpu: values[cpu] for cpu in online})
-            if len(kinds) > 1:
-                return kinds
-    return []
+    capacity = {cpu: tree.read_int(f"{CPU_DIR}/cpu{cpu}/cpu_capacity") for cpu in online}
+    maximum, base = _by_policy(policies, "max_khz"), _by_policy(policies, "base_khz")
+    kinds = group_by(online, parts.get) if all(cpu in parts for cpu in online) else []
+    if len(kinds) < 2:
+        kinds = _by_pmu(tree, online)
+    for figure in (base, capacity, maximum):
+        if len(kinds) < 2 and _complete(figure, online):
+            kinds = cut_at_gaps({cpu: figure[cpu] for cpu in online})
+    if len(kinds) < 2:
+        return []
+    for figure in (capacity, maximum, base):
+        if _complete(figure, online):
+            return sorted(kinds, key=lambda cpus, figure=figure: -max(figure[cpu] for cpu in cpus))
+    return kinds
+
+
+def _complete(figure, online):
+    return all((figure.get(cpu) or 0) > 0 for cpu in online)
 
 
 def cut_at_gaps(values):
@@ -62,12 +64,13 @@ def _by_policy(policies, key):
 
 
 def _by_pmu(tree, online):
-    """Return the CPU lists of the core PMUs, [] unless they are a partition of the online CPUs."""
+    """Return the CPU lists of the core PMUs, `cpu_atom` last; [] unless they are a partition of the online CPUs."""
     wanted, sets = set(online), []
-    for name in tree.names("sys/devices", r"(cpu_|armv|apple_)[A-Za-z0-9_.-]+"):
+    names = tree.names("sys/devices", r"(cpu_|armv|apple_)[A-Za-z0-9_.-]+")
+    for name in sorted(names, key=lambda name: (name == "cpu_atom", name)):
         if tree.exists(f"sys/devices/{name}/cpus"):
             cpus = wanted.intersection(tree.read_list(f"sys/devices/{name}/cpus") or [])
             if cpus:
                 sets.append(sorted(cpus))
     covered = set().union(*sets)
-    return sorted(sets) if covered == wanted and len(covered) == sum(map(len, sets)) else []
+    return sets if covered == wanted and len(covered) == sum(map(len, sets)) else []

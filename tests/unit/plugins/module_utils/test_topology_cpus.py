@@ -166,7 +166,8 @@ def test_unlike_cores_are_told_by_each_source(tree_folder, by):
 def test_parts_win_over_capacities_that_differ_within_a_kind(tree_folder):
     root = Machine(cores=6, little=3, little_by="part").write(tree_folder)
     write_files(root, {f"{CPU}/cpu{cpu}/cpu_capacity": 600 + cpu * 80 for cpu in range(6)})
-    assert read_topology(root)["core_kinds"] == [[0, 1, 2], [3, 4, 5]]
+    # The parts tell the kinds apart, the capacities which one comes first.
+    assert read_topology(root)["core_kinds"] == [[3, 4, 5], [0, 1, 2]]
 
 
 def test_pmu_lists_that_leave_cpus_out_or_overlap_are_not_used(tree_folder):
