@@ -156,6 +156,9 @@ class Machine:
         """What a reading has to give, for the keys that the description decides."""
         online = sorted(cpu.id for cpu in self.online())
         kinds = self.groups(self.is_little)
+        if self.little_by != "part":  # a part number does not tell which kind is the more capable
+            little = [cpu.id for cpu in self.online() if self.is_little(cpu)]
+            kinds.sort(key=lambda cpus: cpus[0] in little)
         cores = self.groups(lambda cpu: cpu.core)
         return {
             "cpus": {
