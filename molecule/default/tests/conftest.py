@@ -1,13 +1,17 @@
 """What the tests ask the host and the controller; testinfra gives `host`."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 
 import pytest
 
 REPO = Path(__file__).resolve().parents[3]
 INVENTORIES = ["-i", str(REPO / "inventories/lab"), "-i", str(REPO / "molecule/inventory")]
+# Molecule asks for colours, whose codes would stand between the words.
+PLAIN = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
 
 
 def playbook_command(playbook, *arguments, **variables):
@@ -24,11 +28,14 @@ def key():
 
 @pytest.fixture(scope="session")
 def play():
-    """Run a playbook of the checkout with variables as JSON, as a user would, and return the finished process."""
+    """Run a playbook of the checkout with variables as JSON, as a user would, and return the finished process.
+
+    Its stdout is all that it said.
+    """
 
     def run(playbook, *arguments, **variables):
         command = playbook_command(playbook, *arguments, **variables)
-        return subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+        return subprocess.run(command, cwd=REPO, env=PLAIN, stdout=PIPE, stderr=STDOUT, text=True, check=False)
 
     return run
 
@@ -39,7 +46,8 @@ def start():
 
     def run(playbook, **variables):
         command = playbook_command(playbook, **variables)
-        return subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        return subprocess.Popen(
+            command, cwd=REPO, env=PLAIN, stdout=PIPE, stderr=STDOUT, text=True, start_new_session=True)
 
     return run
 
@@ -50,7 +58,10 @@ class Unit:
     def __init__(self, host, index):
         self.host = host
         self.name = f"inference-chat@{index}.service"
-        self.pid = self.property("MainPID")
+
+    @property
+    def pid(self):
+        return self.property("MainPID")
 
     def property(self, name):
         return self.host.check_output(f"systemctl show --property={name} --value {self.name}")
