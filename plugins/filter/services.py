@@ -22,6 +22,10 @@ options:
     type: list
     required: false
     elements: dict
+  keys:
+    description: Keys of the services by name, as in the variable C(service_api_keys); checked, not returned.
+    type: dict
+    required: false
 """
 
 EXAMPLES = """
@@ -38,12 +42,14 @@ _value:
 """
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.inference.host.plugins.module_utils.services import with_sizes
+from ansible_collections.inference.host.plugins.module_utils.services import check_keys, with_sizes
 
 
-def services(wanted, releases=()):
+def services(wanted, releases=(), keys=None):
     try:
-        return with_sizes(wanted, releases)
+        complete = with_sizes(wanted, releases)
+        check_keys(complete, keys or {})
+        return complete
     except ValueError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -169,6 +169,17 @@ def with_sizes(services, releases):
     return services
 
 
+def check_keys(services, keys):
+    """Raise PlanError for a key of a service that is not there, or one that is not a line of text. Shows no key."""
+    names = [service["name"] for service in services]
+    for name, value in keys.items():
+        if name not in names:
+            raise PlanError("service_api_keys has a key for %s, which is no service; %s" % (
+                kind(name), suggestion(name, names)))
+        if not one_line(value) or not value.strip():
+            raise PlanError("service_api_keys.%s is not fit for a key; it must be one line of text." % name)
+
+
 def check_policy(policy):
     """Return the policy completed with defaults; a key that is null means that the plan chooses."""
     return check_fields("policy", {} if policy is None else policy, POLICY_FIELDS, POLICY_VARIABLES)

@@ -68,6 +68,8 @@ stopped:
   elements: str
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.inference.host.plugins.module_utils import units
 
@@ -93,9 +95,19 @@ class Units:
         _status, out, _error = self.systemctl("show", "--property=" + ",".join(units.PROPERTIES), *names)
         return units.parse_show(out)
 
+    def remove(self, unit):
+        """Stop and disable a unit. Where its unit file is gone already, `disable` leaves the target's link."""
+        self.systemctl("stop", unit)
+        self.systemctl("disable", unit)
+        self.systemctl("reset-failed", unit)
+        link = "/etc/systemd/system/multi-user.target.wants/" + unit
+        if os.path.islink(link):
+            os.unlink(link)
+
     def strangers(self, pattern, names):
-        """Loaded or enabled units of the pattern that are not wanted."""
-        _status, active, _error = self.systemctl("list-units", "--all", "--plain", "--no-legend", pattern)
+        """Units of the pattern that run, have failed or are enabled, and are not wanted."""
+        alive = "--state=active,activating,deactivating,reloading,failed"
+        _status, active, _error = self.systemctl("list-units", alive, "--plain", "--no-legend", pattern)
         _status, files, _error = self.systemctl("list-unit-files", "--state=enabled", "--plain", "--no-legend", pattern)
         found = {line.split()[0] for line in (active + files).splitlines() if line.strip()}
         return sorted(name for name in found if name not in names and "@." not in name)
@@ -123,7 +135,10 @@ def main():
     stopped = systemd.strangers(module.params["others"], wanted)
     if not module.check_mode:
         for unit in stopped:
-            systemd.must(unit, "disable", "--now")
+            systemd.remove(unit)
+        left = systemd.strangers(module.params["others"], wanted)
+        if left:
+            module.fail_json(msg="%s could not be stopped and disabled." % ", ".join(left))
     found = systemd.show(wanted) if wanted else {}
     if not module.check_mode and any(unit["NeedDaemonReload"] == "yes" for unit in found.values()):
         systemd.systemctl("daemon-reload")

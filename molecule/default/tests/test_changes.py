@@ -28,6 +28,19 @@ def test_instances_that_are_no_longer_wanted_go_and_come_back(play, host):
     assert chats() == ["inference-chat@0.service", "inference-chat@1.service"]
 
 
+def test_a_renamed_service_leaves_nothing_of_the_old_one(play, host):
+    def units():
+        return host.check_output("systemctl list-units --all --plain --no-legend 'inference-*' | cut -d' ' -f1").split()
+
+    other = {"name": "other", "runtime": "llama_cpp", "model": MODEL, "threads": 1, "cache_ram_mib": 256}
+    renamed = play("site.yml", inference_services=[other], service_api_keys={})
+    assert renamed.returncode == 0, renamed.stdout
+    assert [unit for unit in units() if unit.endswith(".service")] == ["inference-other@0.service"]
+    assert "chat" not in host.check_output("ls -R /etc/systemd/system /etc/inference.host")
+    assert "changed=0 " in play("site.yml", inference_services=[other], service_api_keys={}).stdout
+    assert play("site.yml").returncode == 0
+
+
 def test_a_new_key_is_taken_over(play, host, key, units):
     def status(word):
         address = host.check_output("hostname --all-ip-addresses").split()[0]

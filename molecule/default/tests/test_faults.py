@@ -80,6 +80,28 @@ def test_too_little_room_is_said_with_both_numbers(play, state, tmp_path):
     assert state() == before
 
 
+@pytest.mark.parametrize("variable, value, sentence", [
+    ("nginx_worker_connections", "many", "nginx_worker_connections"),
+    ("service_start_timeout_seconds", [1], "service_start_timeout_seconds"),
+    ("service_api_keys", {"chta": "word-5e0f1c"}, r"service_api_keys has a key for 'chta', which is no service"),
+    ("cpu_governor", "fast", r"cpu_governor is 'fast'; it must be one of performance"),
+])
+def test_a_wrong_variable_of_any_role_stops_before_anything_changes(play, state, variable, value, sentence):
+    before = state()
+    result = play("site.yml", **{variable: value})
+    assert re.search(sentence, " ".join(result.stdout.split())), result.stdout
+    assert re.search(r"changed=0 .*failed=1", result.stdout), result.stdout
+    assert "word-5e0f1c" not in result.stdout
+    assert state() == before
+
+
+def test_a_password_in_a_models_address_is_not_shown(play):
+    model = new_model(source="http://user:pass-77c1@127.0.0.1:9/model.gguf?token=tok-77c1")
+    result = play("site.yml", "-v", inference_services=[service(model=model)], service_api_keys={})
+    assert result.returncode != 0 and "127.0.0.1:9" in result.stdout
+    assert "77c1" not in result.stdout
+
+
 def test_unreachable_host_is_named(play):
     result = play("site.yml", ansible_host="127.0.0.77", ansible_port=9)
     assert result.returncode != 0

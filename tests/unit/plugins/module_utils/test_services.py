@@ -8,6 +8,7 @@ from ansible_collections.inference.host.plugins.module_utils.release import Rele
 from ansible_collections.inference.host.plugins.module_utils.services import (
     POLICY_FIELDS,
     SERVICE_FIELDS,
+    check_keys,
     check_policy,
     check_services,
     with_sizes,
@@ -264,3 +265,21 @@ def test_whatever_is_written_is_taken_or_refused_in_one_sentence(junk):
         check_services(junk)
     except PlanError as error:
         assert str(error).startswith("inference_services") and str(error).endswith((".", "?"))
+
+
+# Keys
+
+
+def test_keys_belong_to_services_and_are_one_line():
+    services = check_services([service("chat")])
+    check_keys(services, {})
+    check_keys(services, {"chat": "k"})
+    for keys, sentence in (
+        ({"chta": "secret"}, "service_api_keys has a key for 'chta', which is no service; did you mean chat?"),
+        ({"chat": "a\nsecret"}, "service_api_keys.chat is not fit for a key; it must be one line of text."),
+        ({"chat": ""}, "service_api_keys.chat is not fit for a key; it must be one line of text."),
+        ({"chat": 7}, "service_api_keys.chat is not fit for a key; it must be one line of text."),
+    ):
+        with pytest.raises(PlanError) as error:
+            check_keys(services, keys)
+        assert str(error.value) == sentence
