@@ -154,14 +154,22 @@ def _kill(process):
         pass
 
 
+def _fields_of(line):
+    """Return the fields of one CSV line; none for a line that is no CSV, such as one with a field without end."""
+    try:
+        return [word.strip() for row in csv.reader([line]) for word in row]
+    except csv.Error:
+        return []
+
+
 def parse_query(text):
     """Return the GPUs of the CSV answer; lines of another shape (warnings) are passed over.
 
     Memory is MiB; persistence and mig are booleans; what the tool does not know is None.
     """
     cards = []
-    for row in csv.reader(text.splitlines()):
-        words = [word.strip() for word in row]
+    for line in text.splitlines():
+        words = _fields_of(line)
         if len(words) != len(_FIELDS) or not re.match(r"[0-9]{1,4}\Z", words[0]):
             continue
         said = {field: None if word in _UNKNOWN else word for field, word in zip(_FIELDS, words)}

@@ -167,9 +167,10 @@ def _systemd_version(tree):
     """Return systemd's version by the name of its shared library, which carries it; no program is started."""
     multiarch = [f"usr/lib/{name}/systemd" for name in tree.names("usr/lib", r"[a-z0-9_]+-linux-gnu[a-z0-9]*")]
     for folder in list(_SYSTEMD_DIRS) + multiarch:
-        versions = [_LIBRARY.match(name) for name in tree.names(folder, r"libsystemd-shared-.*\.so")]
+        found = [_LIBRARY.match(name) for name in tree.names(folder, r"libsystemd-shared-.*\.so")]
+        versions = [int(version.group(1)) for version in found if version]
         if versions:
-            return max(int(version.group(1)) for version in versions if version)
+            return max(versions)
     tree.note("platform.systemd_version", "systemd's library libsystemd-shared is not where it is looked for.")
     return None
 

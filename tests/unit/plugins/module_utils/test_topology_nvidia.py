@@ -180,3 +180,7 @@ def test_any_output_is_an_answer_or_none(text):
     )
     matrix = parse_matrix(text)
     assert matrix is None or all(isinstance(row, dict) for row in matrix.values())
+
+
+def test_a_line_that_is_no_csv_is_passed_over():
+    assert parse_query("0, " + "x" * 200000 + "\n") == []

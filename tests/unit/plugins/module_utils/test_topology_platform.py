@@ -161,3 +161,12 @@ def test_the_live_machine_says_what_it_runs(tree_folder):
     live = platform("/")
     assert live["architecture"] == os.uname().machine
     assert live["libc"] is None or live["libc"].split()[0] in ("glibc", "musl")
+
+
+def test_a_library_without_a_version_is_no_version(tree_folder):
+    root = Machine().write(tree_folder)
+    os.unlink(f"{root}/usr/lib/systemd/libsystemd-shared-252.so")
+    write_files(root, {"usr/lib/systemd/libsystemd-shared-x.so": ""})
+    answer = read_topology(root)
+    assert answer["platform"]["systemd_version"] is None
+    assert "platform.systemd_version" in answer["notes"]
