@@ -34,10 +34,11 @@ _value:
 """
 
 from ansible_collections.inference.host.plugins.module_utils.build_flags import build_id
+from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
 
 
 class FilterModule:
     """The filter, as Ansible finds it."""
 
     def filters(self):
-        return {"build_id": build_id}
+        return {"build_id": as_filter("build_id", build_id)}

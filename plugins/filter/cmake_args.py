@@ -31,10 +31,11 @@ _value:
 """
 
 from ansible_collections.inference.host.plugins.module_utils.build_flags import cmake_args
+from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
 
 
 class FilterModule:
     """The filter, as Ansible finds it."""
 
     def filters(self):
-        return {"cmake_args": cmake_args}
+        return {"cmake_args": as_filter("cmake_args", cmake_args)}

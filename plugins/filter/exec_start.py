@@ -38,19 +38,16 @@ _value:
   type: str
 """
 
-from ansible.errors import AnsibleFilterError
 from ansible_collections.inference.host.plugins.module_utils.engine import engine_command, systemd_quote
+from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
 
 
 def exec_start(instance, binary, models_dir):
-    try:
-        return systemd_quote(engine_command(instance, binary, models_dir))
-    except ValueError as error:
-        raise AnsibleFilterError(str(error)) from error
+    return systemd_quote(engine_command(instance, binary, models_dir))
 
 
 class FilterModule:
     """The filter, as Ansible finds it."""
 
     def filters(self):
-        return {"exec_start": exec_start}
+        return {"exec_start": as_filter("exec_start", exec_start)}

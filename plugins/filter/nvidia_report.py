@@ -31,10 +31,11 @@ _value:
 """
 
 from ansible_collections.inference.host.plugins.module_utils.nvidia import nvidia_report
+from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
 
 
 class FilterModule:
     """The filter, as Ansible finds it."""
 
     def filters(self):
-        return {"nvidia_report": nvidia_report}
+        return {"nvidia_report": as_filter("nvidia_report", nvidia_report)}

@@ -41,19 +41,12 @@ _value:
   type: dict
 """
 
-from ansible.errors import AnsibleFilterError
 from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
-
-
-def plan(topology, services, policy=None):
-    try:
-        return make_plan(topology, services, policy)
-    except ValueError as error:
-        raise AnsibleFilterError(str(error)) from error
+from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
 
 
 class FilterModule:
     """The filter, as Ansible finds it."""
 
     def filters(self):
-        return {"plan": plan}
+        return {"plan": as_filter("plan", make_plan)}

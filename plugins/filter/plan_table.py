@@ -30,10 +30,11 @@ _value:
 """
 
 from ansible_collections.inference.host.plugins.module_utils.plan_table import plan_table
+from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
 
 
 class FilterModule:
     """The filter, as Ansible finds it."""
 
     def filters(self):
-        return {"plan_table": plan_table}
+        return {"plan_table": as_filter("plan_table", plan_table)}

@@ -10,7 +10,7 @@ version_added: 0.1.0
 short_description: The wished services, checked and complete
 description:
   - Checks each key of C(inference_services) by name and type and fills in the defaults.
-  - Fills in the size of each model where it is given.
+  - Fills in the size and the header's facts of each model where they were found.
 options:
   _input:
     description: The services wanted, as in the variable C(inference_services).
@@ -18,7 +18,7 @@ options:
     required: true
     elements: dict
   releases:
-    description: Results of module M(inference.host.model_release), for the sizes.
+    description: Results of module M(inference.host.model_release), for the models' sizes and facts.
     type: list
     required: false
     elements: dict
@@ -41,21 +41,18 @@ _value:
   elements: dict
 """
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.inference.host.plugins.module_utils.services import check_keys, with_sizes
+from ansible_collections.inference.host.plugins.module_utils.services import check_keys, with_releases
+from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
 
 
 def services(wanted, releases=(), keys=None):
-    try:
-        complete = with_sizes(wanted, releases)
-        check_keys(complete, keys or {})
-        return complete
-    except ValueError as error:
-        raise AnsibleFilterError(str(error)) from error
+    complete = with_releases(wanted, releases)
+    check_keys(complete, keys or {})
+    return complete
 
 
 class FilterModule:
     """The filter, as Ansible finds it."""
 
     def filters(self):
-        return {"services": services}
+        return {"services": as_filter("services", services)}

@@ -39,10 +39,11 @@ _value:
 """
 
 from ansible_collections.inference.host.plugins.module_utils.plan_table import summary
+from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
 
 
 class FilterModule:
     """The filter, as Ansible finds it."""
 
     def filters(self):
-        return {"summary": summary}
+        return {"summary": as_filter("summary", summary)}

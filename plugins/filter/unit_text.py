@@ -29,19 +29,12 @@ _value:
   type: str
 """
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.inference.host.plugins.module_utils.engine import unit_text as escape
-
-
-def unit_text(value):
-    try:
-        return escape(value)
-    except ValueError as error:
-        raise AnsibleFilterError(str(error)) from error
+from ansible_collections.inference.host.plugins.module_utils.engine import unit_text
+from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
 
 
 class FilterModule:
     """The filter, as Ansible finds it."""
 
     def filters(self):
-        return {"unit_text": unit_text}
+        return {"unit_text": as_filter("unit_text", unit_text)}

@@ -8,6 +8,7 @@ Both spellings are described in the kernel's documentation of `cpuset` ("List Fo
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 MAX_ID = 65535
 """The largest id that is believed. The kernel's own limit is 8192 CPUs; more is junk, not a machine."""
@@ -15,6 +16,7 @@ MAX_ID = 65535
 _NUMBER = re.compile(r"[0-9]{1,20}\Z")
 _HEX = re.compile(r"[0-9a-fA-F]+\Z")
 _PADDING = " \t\r\n\0"
+_PREFIXES = ("0x", "0X")
 
 
 def parse_cpu_list(text):
@@ -68,13 +70,12 @@ def parse_cpu_mask(text):
     are ignored; the empty text is the empty list. Raises ValueError for anything that is not such a mask.
     """
     text = text.strip(_PADDING)
-    if text[:2] in ("0x", "0X"):
-        text = text[2:]
     if not text:
         return []
-    if len(text) > (MAX_ID + 1) // 4 * 9 // 8:
+    digits = text[2:] if text[:2] in _PREFIXES else text
+    if len(digits) > (MAX_ID + 1) // 4 * 9 // 8:
         raise ValueError(f"CPU mask {_shorten(text)} has bits above {MAX_ID}.")
-    groups = text.split(",")
+    groups = digits.split(",")
     if not all(_HEX.match(group) for group in groups) or (len(groups) > 1 and max(map(len, groups)) > 8):
         raise ValueError(f"CPU mask {_shorten(text)} is not hexadecimal groups of 32 bits, such as ff or 1,ffffffff.")
     bits = int("".join(group.zfill(8) for group in groups), 16)
@@ -98,6 +99,39 @@ def format_cpu_mask(ids):
     for number in _checked(ids):
         bits |= 1 << number
     return f"{bits:x}"
+
+
+def cpu_list(value):
+    """Return the sorted ids of a set that is spelled in any way: `[0, 1]`, `0-1`, or a mask with `0x` before it, which
+    tells the mask `0x10` from the CPU `10`. Raises ValueError with a sentence for anything else.
+    """
+    if isinstance(value, str):
+        is_mask = value.strip(_PADDING)[:2] in _PREFIXES
+        return parse_cpu_mask(value) if is_mask else parse_cpu_list(value)
+    if isinstance(value, (bytes, dict)) or not isinstance(value, Iterable):
+        raise ValueError(
+            f"CPUs {_shorten(str(value))} are neither a list of ids, a range such as 0-3,8 nor a mask such as 0xff.")
+    return _checked(value)
+
+
+def cpu_range(cpus):
+    """Return CPUs, spelled as `cpu_list` takes them, as the shortest range, such as `0-3,8`."""
+    return format_cpu_list(cpu_list(cpus))
+
+
+def cpu_mask(cpus, groups=False):
+    """Return CPUs, spelled as `cpu_list` takes them, as a mask such as `0xff`, which `cpu_list` takes again.
+
+    With `groups` it is spelled as the kernel's files below /proc/irq want it, without `0x`: groups of 32 bits in eight
+    digits each, such as `00000001,ffffffff`.
+    """
+    if not isinstance(groups, bool):
+        raise ValueError(f"groups is {_shorten(str(groups))}; it must be true or false.")
+    digits = format_cpu_mask(cpu_list(cpus))
+    if not groups:
+        return "0x" + digits
+    digits = digits.zfill(-(-len(digits) // 8) * 8)
+    return ",".join(digits[start:start + 8] for start in range(0, len(digits), 8))
 
 
 def _checked(ids):

@@ -33,6 +33,8 @@ def engine_command(instance, binary, models_dir):
     }
     if instance["numa_policy"] != "none":
         options["--numa"] = "numactl"
+    if instance["gpu_layers"] is not None:
+        options["--gpu-layers"] = instance["gpu_layers"]
     command = [binary]
     for name, value in options.items():
         command += [name, str(value)]

@@ -4,24 +4,30 @@
 
 from __future__ import annotations
 
-from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list, format_cpu_mask
-from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.advice import policy_warnings, service_warnings
+from ansible_collections.inference.host.plugins.module_utils.gpus import check_gpu_sum, gpus_by_node, usable_gpus
+from ansible_collections.inference.host.plugins.module_utils.hugepages import (
+    pages_beside,
+    plan_hugepages,
+    reserved_before,
+)
+from ansible_collections.inference.host.plugins.module_utils.instances import Placer, finish, memory_parts
+from ansible_collections.inference.host.plugins.module_utils.nodes import Nodes
 from ansible_collections.inference.host.plugins.module_utils.placement import (
-    Nodes,
-    check_sum,
-    choose_nodes,
-    default_housekeeping,
-    service_limit,
+    check_topology,
+    home_nodes,
     split_housekeeping,
-    threads_wanted,
     usable_cores,
 )
-from ansible_collections.inference.host.plugins.module_utils.release import release_file
 from ansible_collections.inference.host.plugins.module_utils.services import check_policy, check_services
-from ansible_collections.inference.host.plugins.module_utils.settings import plan_settings
-
-COMPUTE_MIB = 512
-"""Room for an engine's compute buffers and code. A convention until the model's header is read."""
+from ansible_collections.inference.host.plugins.module_utils.settings import check_wishes, plan_settings
+from ansible_collections.inference.host.plugins.module_utils.sizing import (
+    Room,
+    check_sum,
+    count_instances,
+    housekeeping_count,
+    threads_wanted,
+)
 
 
 def make_plan(topology, services, policy=None):
@@ -29,140 +35,92 @@ def make_plan(topology, services, policy=None):
 
     topology: as module `topology` returns it. services: `inference_services`. policy: see POLICY_FIELDS in services.py.
     The answer is a dict:
-      services: list of {name, runtime, environment, nice}, in the order given;
-      instances: list of {name, service, index, unit, runtime, model, model_file, cpus, cpu_range, cpu_mask,
-        numa_policy, numa_nodes, numa_range, threads, threads_batch, port,
-        memory_mib: {weights, kv_cache, compute, prompt_cache}, arguments, context, parallel, batch, ubatch,
-        cache_type, cache_ram_mib, reasons}, service by service;
-      housekeeping_cpus: sorted CPU ids; nginx: {listen_port, workers, cpus, upstreams};
+      services: list of {name, runtime, nice, io}, highest priority first, else in the order given;
+      instances: list in the same order of {name, service, index, unit, runtime, model, model_file, cpus, cpu_range,
+        cpu_mask, numa_policy, numa_nodes, numa_range, threads, threads_batch, gpus (PCI addresses), gpu_layers, port,
+        memory_mib: {weights, kv_cache, compute, prompt_cache} (RAM and GPUs together), host_memory_mib,
+        gpu_memory_mib (on each of its GPUs), hugepages_mib, environment, arguments, context, parallel, batch, ubatch,
+        cache_type, cache_ram_mib, reasons};
+      housekeeping_cpus, irq_cpus: sorted CPU ids, none kept on a small host;
+      hugepages: {node id: {size in KiB: pages}}; nginx: {listen_port, workers, cpus, upstreams};
       settings: kernel settings (see settings.py); warnings: list of sentences.
     Pure: the same input gives the same output. Raises PlanError with one sentence for what is wrong or does not fit.
     """
-    services = check_services(services)
+    check_topology(topology)
     policy = check_policy(policy)
-    cores = usable_cores(topology)
-    kept = policy["housekeeping_cores"]
-    if kept is None:
-        kept = default_housekeeping(len(cores))
-    housekeeping, free = split_housekeeping(cores, kept)
-    threads = threads_wanted(services, len(cores), len(free))
-    check_sum(services, threads, len(housekeeping), len(cores))
-
-    nodes = Nodes(topology, free, service_limit(topology, "memory_limit_mib"), policy["memory_headroom_mib"])
-    placed = {}
+    policy["settings"] = check_wishes(policy["settings"])
     # Sorting is stable: among equals the user's order holds.
-    for service in sorted(services, key=lambda service: -service["priority"]):
-        for index in range(service["instances"]):
-            placed[service["name"], index] = place_instance(nodes, service, index, *threads[service["name"]])
-    instances = [placed[service["name"], index] for service in services for index in range(service["instances"])]
-    give_ports(instances, services, policy)
+    services = sorted(check_services(services), key=lambda service: -service["priority"])
 
-    settings, warnings = plan_settings(topology, policy["settings"])
+    gpus = usable_gpus(topology)
+    homes = home_nodes(topology)
+    counts = {service["name"]: count_instances(service, homes, len(gpus)) for service in services}
+    check_gpu_sum(services, counts, gpus)
+
+    cores = usable_cores(topology, policy["smt"])
+    room = Room(topology, cores, policy["smt"], gpus_by_node(gpus))
+    kept, kept_warning = housekeeping_count(policy["housekeeping_cores"], services, counts, room)
+    housekeeping, free = split_housekeeping(topology, cores, kept)
+    room.keep(housekeeping)
+    beside = pages_beside(services, counts, policy["settings"].get("hugepages_count"))
+    nodes = Nodes(topology, free, policy["smt"], policy["memory_headroom_mib"], reserved_before(topology, beside))
+    threads = threads_wanted(services, counts, room, nodes_holding(services, nodes))
+    check_sum(services, counts, threads, room)
+
+    placer = Placer(nodes, gpus, policy)
+    placed = place_all(placer, services, counts, threads, homes)
+    finish(placed, services, policy)
+    instances = [instance for instance, _gpus in placed]
+
     kept_cpus = sorted(cpu for core in housekeeping for cpu in core)
+    hugepages = plan_hugepages(topology, instances, beside)
+    settings = plan_settings(topology, policy["settings"], hugepages)
     return {
-        "services": [{key: service[key] for key in ("name", "runtime", "environment", "nice")} for service in services],
+        "services": [{key: service[key] for key in ("name", "runtime", "nice", "io")} for service in services],
         "instances": instances,
         "housekeeping_cpus": kept_cpus,
-        "nginx": plan_nginx(instances, services, kept_cpus, len(housekeeping), policy["listen_port"]),
+        "irq_cpus": kept_cpus,
+        "hugepages": hugepages,
+        "nginx": plan_nginx(instances, services, kept_cpus, len(housekeeping), policy),
         "settings": settings,
-        "warnings": warnings,
+        "warnings": ([kept_warning] if kept_warning else []) + placer.warnings + service_warnings(services, threads)
+        + policy_warnings(policy, services, counts, settings, kept_cpus),
     }
 
 
-def instance_memory(service):
-    """MiB that one instance needs, by part. Weights and KV cache count only where the model's numbers are known."""
-    per_token = service["model"]["kv_bytes_per_token"] or 0
-    cache_bytes = per_token * service["context"] * service["parallel"]
-    return {
-        "weights": service["model"]["weights_mib"] or 0,
-        "kv_cache": -(-cache_bytes // (1 << 20)),
-        "compute": COMPUTE_MIB,
-        "prompt_cache": service["cache_ram_mib"],
-    }
+def nodes_holding(services, nodes):
+    """Return {service name: ids of the nodes whose memory holds one of its instances}."""
+    return {service["name"]: nodes.holding_mib(sum(memory_parts(service).values()) + service["hugepages_mib"])
+            for service in services}
 
 
-def place_instance(nodes, service, index, threads, threads_reason):
-    """Take the instance's share of `nodes` and return the instance, still without a port."""
-    name = "%s-%d" % (service["name"], index)
-    if (service["threads_batch"] or 0) > threads:
-        raise PlanError("%s: threads_batch is %d; it must be at most threads (%d), which are the CPUs it has." % (
-            name, service["threads_batch"], threads))
-    memory = instance_memory(service)
-    needed = sum(memory.values())
-    if needed > nodes.left_mib:
-        raise PlanError(
-            "%s needs %d MiB (weights %d + KV cache %d + compute %d + prompt cache %d); "
-            "the host has %d MiB left of %d; "
-            "choose a smaller model, context, parallel, cache_ram_mib or fewer instances."
-            % (name, needed, memory["weights"], memory["kv_cache"], memory["compute"], memory["prompt_cache"],
-               max(0, nodes.left_mib), nodes.total_mib))
-    numa_policy, chosen, numa_reason = choose_nodes(nodes, service, name, threads, needed)
-    taken = nodes.take(chosen, threads, needed)
-    if len(taken) < threads:
-        raise PlanError("%s needs %d free physical cores on NUMA node(s) %s; %d are left." % (
-            name, threads, format_cpu_list(chosen), len(taken)))
-    cpus = sorted(core[0] for core in taken)
-    copied = ("runtime", "arguments", "context", "parallel", "batch", "ubatch", "cache_type", "cache_ram_mib")
-    instance = {key: service[key] for key in copied}
-    instance.update({
-        "name": name,
-        "service": service["name"],
-        "index": index,
-        "unit": "inference-%s@%d.service" % (service["name"], index),
-        "model": service["model"]["name"],
-        "model_file": release_file(service["model"]),
-        "cpus": cpus,
-        "cpu_range": format_cpu_list(cpus),
-        "cpu_mask": format_cpu_mask(cpus),
-        "numa_policy": numa_policy,
-        "numa_nodes": chosen,
-        "numa_range": format_cpu_list(chosen),
-        "threads": threads,
-        "threads_batch": service["threads_batch"] or threads,
-        "memory_mib": memory,
-        "reasons": {
-            "threads": threads_reason,
-            "cpus": "first thread of each of %d physical cores of its own" % threads,
-            "numa": numa_reason,
-        },
-    })
-    return instance
+def place_all(placer, services, counts, threads, homes):
+    """Return (instance, its GPUs) pairs, service by service.
 
-
-def give_ports(instances, services, policy):
-    """Set each instance's port: the service's own port counting up, else the next free one from `first_port`.
-
-    Raises PlanError when two instances, or an instance and nginx, would listen on the same port.
+    Who needs a certain node is placed first, so that nobody who could go elsewhere takes it; within that by priority.
     """
-    own = {service["name"]: service["port"] for service in services if service["port"]}
-    taken = {policy["listen_port"]: "nginx (nginx_listen_port)"}
-
-    def give(instance, port, reason):
-        if port > 65535:
-            raise PlanError("%s: port is %d; ports end at 65535." % (instance["name"], port))
-        if port in taken:
-            raise PlanError("%s: port %d is already used by %s; give one of them another port." % (
-                instance["name"], port, taken[port]))
-        taken[port] = instance["name"]
-        instance["port"] = port
-        instance["reasons"]["port"] = reason
-
-    for instance in instances:
-        if instance["service"] in own:
-            give(instance, own[instance["service"]] + instance["index"], "port was set by the user")
-    port = policy["first_port"]
-    for instance in instances:
-        if instance["service"] not in own:
-            while port in taken:
-                port += 1
-            give(instance, port, "next free port from topology_first_port")
+    placed = {}
+    for service in sorted(services, key=freedom):
+        for index in range(counts[service["name"]]):
+            home = homes[index] if service["instances"] == "per_numa_node" and homes else None
+            placed[service["name"], index] = placer.place(service, index, *threads[service["name"]], home=home)
+    return [placed[service["name"], index] for service in services for index in range(counts[service["name"]])]
 
 
-def plan_nginx(instances, services, kept_cpus, kept_cores, listen_port):
-    """One worker a housekeeping core, at least one; one upstream a service. The first service also answers at /."""
+def freedom(service):
+    """0 for a service that needs certain nodes, 1 for one that needs any one node, 2 for one that takes what is left."""
+    if isinstance(service["numa"], int) or service["gpus"] or service["instances"] == "per_numa_node":
+        return 0
+    return 1 if service["numa"] == "auto" else 2
+
+
+def plan_nginx(instances, services, kept_cpus, kept_cores, policy):
+    """One worker a housekeeping core, at least one, or as many as the user wants; one upstream a service. The first
+    service also answers at /."""
     upstreams = [{
         "service": service["name"],
         "servers": [{"address": "127.0.0.1", "port": instance["port"], "max_conns": instance["parallel"]}
                     for instance in instances if instance["service"] == service["name"]],
     } for service in services]
-    return {"listen_port": listen_port, "workers": max(1, kept_cores), "cpus": kept_cpus, "upstreams": upstreams}
+    return {"listen_port": policy["listen_port"], "workers": policy["workers"] or max(1, kept_cores), "cpus": kept_cpus,
+            "upstreams": upstreams}

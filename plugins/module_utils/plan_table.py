@@ -15,21 +15,34 @@ def table(headings, rows):
 
 
 def plan_table(plan):
-    """Return the plan as text: instances, then the kernel settings, then warnings."""
+    """Return the plan as text: instances, then the kernel settings, then warnings. GPUs have columns where one is used."""
+    with_gpus = any(instance["gpus"] for instance in plan["instances"])
+    headings = ["SERVICE", "INSTANCE", "CPUS", "NODE", "THREADS"] + (["GPUS", "LAYERS"] if with_gpus else [])
     instances = [[
-        instance["service"], instance["index"], instance["cpu_range"],
-        format_cpu_list(instance["numa_nodes"]), instance["threads"], instance["port"],
+        instance["service"], instance["index"], instance["cpu_range"], placement_words(instance), instance["threads"],
+        *([" ".join(instance["gpus"]) or "-", layers_word(instance)] if with_gpus else []),
+        sum(instance["memory_mib"].values()), instance["port"],
         "; ".join((instance["reasons"]["threads"], instance["reasons"]["numa"])),
     ] for instance in plan["instances"]]
     settings = [[
         setting["role"], setting["name"], setting["value"] if setting["applies"] else "not applicable",
         setting["reason"] if setting["applies"] else setting["why_not"],
     ] for setting in plan["settings"]]
-    lines = table(["SERVICE", "INSTANCE", "CPUS", "NODE", "THREADS", "PORT", "WHY"], instances)
+    lines = table([*headings, "MIB", "PORT", "WHY"], instances)
     lines += ["", "housekeeping CPUs: %s" % (format_cpu_list(plan["housekeeping_cpus"]) or "none (a small host)")]
     lines += [""] + table(["ROLE", "SETTING", "VALUE", "WHY"], settings)
     lines += ["warning: " + warning for warning in plan["warnings"]]
     return "\n".join(lines)
+
+
+def placement_words(instance):
+    """The nodes that the instance is bound to or spread over; in brackets where nothing holds it there."""
+    nodes = format_cpu_list(instance["numa_nodes"])
+    return {"bind": nodes, "interleave": nodes + " interleaved", "none": "(%s)" % nodes}[instance["numa_policy"]]
+
+
+def layers_word(instance):
+    return "-" if instance["gpu_layers"] is None else instance["gpu_layers"]
 
 
 def summary(plan, answers, host):

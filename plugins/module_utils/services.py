@@ -1,41 +1,46 @@
 # Copyright: inference.host contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a user may write in `inference_services` and in the policy: checked by name, completed with defaults.
+"""What the user may say in `inference_services` and in the policy: allowed keys, types and ranges, defaults.
 
-`argument_specs` neither converts types nor fills defaults, so a wrong value is refused here, before anything changes.
+Ansible's argument specs neither convert types nor fill defaults, so a wrong value is refused here, before anything
+changes.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 
+from ansible_collections.inference.host.plugins.module_utils.checks import (
+    REQUIRED,
+    check_fields,
+    either,
+    integer,
+    kind,
+    matching,
+    one_line,
+    one_of,
+    suggestion,
+)
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.release import NAME as FILE_NAME
 from ansible_collections.inference.host.plugins.module_utils.release import SHA256
 
-RUNTIMES = ("llama_cpp",)
+RUNTIMES = ("llama_cpp", "vllm", "whisper", "command")
 CACHE_TYPES = ("f16", "bf16", "q8_0", "q4_0")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
-
-def integer(low, high):
-    """A check for a whole number in [low, high]; neither `true` nor the text "8" is one."""
-
-    def check(value):
-        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-    return check, "a whole number from %d to %d" % (low, high)
+# What a profile stands for; a key that the service sets itself wins. The numbers are those of a deployment that serves
+# a retrieval (RAG) application on one 8 GB card; the application reads its own three from the environment.
+PROFILES = {
+    "speed": {"context": 2048, "batch": 1024, "temperature": "0.1", "rag_k": "3", "max_context": "2000"},
+    "balanced": {"context": 4096, "batch": 512, "temperature": "0.2", "rag_k": "5", "max_context": "4000"},
+    "quality": {"context": 8192, "batch": 256, "temperature": "0.3", "rag_k": "8", "max_context": "6000"},
+}
 
 
 def fraction(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1
-
-
-def one_line(value):
-    """Unit files hold neither control characters nor texts of several lines."""
-    return isinstance(value, str) and not any(ord(letter) < 32 for letter in value)
 
 
 def variables_map(value):
@@ -47,76 +52,84 @@ def text_list(value):
     return isinstance(value, list) and all(one_line(part) for part in value)
 
 
-def one_of(*allowed):
-    return (lambda value: isinstance(value, str) and value in allowed), "one of " + ", ".join(allowed)
-
-
-def matching(pattern, words):
-    return (lambda value: isinstance(value, str) and pattern.match(value) is not None), words
-
-
-def numa(value):
-    return (isinstance(value, str) and value in ("auto", "interleave", "off")) or integer(0, 1023)[0](value)
+def mapping(value):
+    return isinstance(value, dict)
 
 
 POSITIVE = integer(1, 1 << 20)
 PORT = integer(1, 65535)
 TEXT = (lambda value: isinstance(value, str) and value != ""), "a text that is not empty"
 
-# field: (default, (check, what is allowed)); REQUIRED and None stand for themselves, None means "the plan chooses".
-REQUIRED = object()
-
 SERVICE_FIELDS = {
     "name": (REQUIRED, matching(NAME, "lower-case letters, digits, '-' and '_', at most 32")),
     "runtime": (REQUIRED, one_of(*RUNTIMES)),
-    "model": (REQUIRED, ((lambda value: isinstance(value, dict)), "a mapping with name, source and sha256")),
-    "instances": (1, integer(1, 1024)),
+    "model": (REQUIRED, (mapping, "a mapping with a name")),
+    "instances": (1, either(integer(1, 1024), "per_numa_node", "per_gpu")),
     "threads": (None, integer(1, 4096)),
     "threads_batch": (None, integer(1, 4096)),
     "cpu_share": (None, (fraction, "a number above 0 and at most 1")),
-    "numa": ("auto", (numa, "auto, interleave, off or the number of a NUMA node")),
+    "numa": ("auto", either(integer(0, 1023), "auto", "interleave", "off")),
+    "gpus": (None, integer(0, 64)),
+    "gpu_layers": ("auto", either(integer(0, 4096), "auto")),
+    "gpu_memory_mib": (None, POSITIVE),
+    "hugepages_mib": (0, integer(0, 1 << 24)),
     "port": (None, PORT),
-    "context": (4096, integer(128, 1 << 22)),
+    "profile": (None, one_of(*PROFILES)),
+    "context": (None, integer(128, 1 << 22)),
     "parallel": (1, integer(1, 256)),
-    "batch": (2048, POSITIVE),
+    "batch": (None, POSITIVE),
     "ubatch": (None, POSITIVE),
     "cache_type": ("f16", one_of(*CACHE_TYPES)),
-    "cache_ram_mib": (1024, integer(0, 1 << 20)),
+    "cache_ram_mib": (None, integer(0, 1 << 20)),
     "nice": (0, integer(-20, 19)),
+    "io": (None, (mapping, "a mapping with class and priority")),
     "priority": (0, integer(-1000, 1000)),
     "environment": ({}, (variables_map, "a mapping of names (letters, digits and '_') to texts of one line")),
     "arguments": ([], (text_list, "a list of texts of one line")),
 }
 
+IO_FIELDS = {
+    "class": (REQUIRED, one_of("realtime", "best-effort", "idle")),
+    "priority": (4, integer(0, 7)),
+}
+
 MODEL_FIELDS = {
     "name": (REQUIRED, matching(FILE_NAME, "letters, digits, '.', '_' and '-'")),
-    "source": (REQUIRED, TEXT),
-    "sha256": (REQUIRED, matching(SHA256, "64 hexadecimal digits in lower case")),
+    "source": (None, TEXT),
+    "sha256": (None, matching(SHA256, "64 hexadecimal digits in lower case")),
     "filename": (None, matching(FILE_NAME, "a file name without folders")),
-    "weights_mib": (None, POSITIVE),
+    "weights_mib": (None, integer(1, 1 << 24)),
     "kv_bytes_per_token": (None, integer(1, 1 << 30)),
+    "layers": (None, integer(1, 4096)),
+    "header": (None, (mapping, "the facts that module gguf_info returns")),
 }
 
 POLICY_FIELDS = {
     "housekeeping_cores": (None, integer(0, 4096)),
+    "smt": (False, ((lambda value: isinstance(value, bool)), "true or false")),
     "memory_headroom_mib": (1024, integer(0, 1 << 30)),
+    "gpu_headroom_mib": (1024, integer(0, 1 << 20)),
     "first_port": (18080, PORT),
     "listen_port": (8080, PORT),
-    "settings": ({}, ((lambda value: isinstance(value, dict)), "a mapping of setting names to values")),
+    "workers": (None, integer(1, 4096)),
+    "settings": ({}, (mapping, "a mapping of setting names to values")),
 }
 
 POLICY_VARIABLES = {
     "housekeeping_cores": "topology_housekeeping_cores",
+    "smt": "topology_smt",
     "memory_headroom_mib": "topology_memory_headroom_mib",
+    "gpu_headroom_mib": "topology_gpu_headroom_mib",
     "first_port": "topology_first_port",
     "listen_port": "nginx_listen_port",
+    "workers": "nginx_workers",
 }
 
 # llama.cpp's names of what engine.py renders from the plan: a second one would contradict it.
 PLANNED_OPTIONS = frozenset(
     "--host --port --model -m --alias -a --threads -t --threads-batch -tb --ctx-size -c --parallel -np --batch-size -b"
     " --ubatch-size -ub --cache-type-k -ctk --cache-type-v -ctv --cache-ram -cram --numa --cpu-mask -C --cpu-range -Cr"
-    " --cpu-strict --api-key --api-key-file".split())
+    " --cpu-strict --gpu-layers --n-gpu-layers -ngl --api-key --api-key-file".split())
 
 
 def check_services(services):
@@ -135,20 +148,12 @@ def check_services(services):
         if any(other["name"] == service["name"] for other in checked):
             raise PlanError("%s.name: '%s' is used twice; each service needs a name of its own." % (
                 where, service["name"]))
-        service["model"] = check_fields(where + ".model", service["model"], MODEL_FIELDS)
-        first = models.setdefault(service["model"]["name"], service["model"])
-        if first["sha256"] != service["model"]["sha256"]:
-            raise PlanError(
-                "%s.model.name: '%s' stands for two files with different sha256; give each its own name."
-                % (where, first["name"])
-            )
-        if service["ubatch"] is None:
-            service["ubatch"] = min(512, service["batch"])
-        if service["ubatch"] > service["batch"]:
-            raise PlanError(
-                "%s.ubatch is %d; it must be at most batch (%d)." % (where, service["ubatch"], service["batch"])
-            )
-        for word in service["arguments"]:
+        check_model(where, service, models)
+        if service["io"] is not None:
+            service["io"] = check_fields(where + ".io", service["io"], IO_FIELDS)
+        check_gpus(where, service)
+        fill_sizes(where, service)
+        for word in service["arguments"] if service["runtime"] == "llama_cpp" else ():
             if word.split("=")[0] in PLANNED_OPTIONS:
                 raise PlanError("%s.arguments has %s; the plan sets that, use the service's own key for it." % (
                     where, word))
@@ -156,16 +161,58 @@ def check_services(services):
     return checked
 
 
-def with_sizes(services, releases):
-    """Return checked services whose models have `weights_mib` filled in from what was found of their files.
+def check_model(where, service, models):
+    """Complete the service's model; `models` collects the first of each name."""
+    model = service["model"] = check_fields(where + ".model", service["model"], MODEL_FIELDS)
+    first = models.setdefault(model["name"], model)
+    if first["sha256"] != model["sha256"]:
+        raise PlanError("%s.model.name: '%s' stands for two files with different sha256; give each its own name." % (
+            where, model["name"]))
 
-    `releases`: results of module model_release, each {name, size_bytes or None}; the user's own number wins.
+
+def check_gpus(where, service):
+    """Fill in how many GPUs each instance has: one where there is one instance a GPU, else none."""
+    per_gpu = service["instances"] == "per_gpu"
+    if service["gpus"] is None:
+        service["gpus"] = 1 if per_gpu else 0
+    if per_gpu and not service["gpus"]:
+        raise PlanError("%s.gpus is 0 and instances is per_gpu; gpus must be at least 1." % where)
+    for key, default in (("gpu_layers", "auto"), ("gpu_memory_mib", None)):
+        if service[key] != default and not service["gpus"]:
+            raise PlanError("%s.%s is %s and gpus is 0; say how many gpus each instance has." % (
+                where, key, service[key]))
+    if service["instances"] == "per_numa_node" and service["numa"] != "auto":
+        raise PlanError("%s.numa is %s and instances is per_numa_node; leave numa at auto." % (where, service["numa"]))
+
+
+def fill_sizes(where, service):
+    """Fill in context, batches and prompt cache: what the service says, else its profile, else the default."""
+    profile = PROFILES.get(service["profile"], {})
+    service["context"] = service["context"] or profile.get("context", 4096)
+    if service["batch"] is None:
+        service["batch"] = max(service["ubatch"] or 0, profile.get("batch", 2048))
+    if service["ubatch"] is None:
+        service["ubatch"] = min(512, service["batch"])
+    if service["ubatch"] > service["batch"]:
+        raise PlanError("%s.ubatch is %d; it must be at most batch (%d)." % (where, service["ubatch"], service["batch"]))
+    if service["cache_ram_mib"] is None:
+        service["cache_ram_mib"] = 1024 if service["runtime"] == "llama_cpp" else 0
+
+
+def with_releases(services, releases):
+    """Return checked services whose models have `weights_mib` and `header` filled in from what was found of their files.
+
+    `releases`: results of module model_release, each {name, size_bytes or None, facts or None}; what the user wrote wins.
     """
-    sizes = {release["name"]: -(-release["size_bytes"] // (1 << 20)) for release in releases if release["size_bytes"]}
+    found = {release["name"]: release for release in releases}
     services = check_services(services)
     for service in services:
         model = service["model"]
-        model["weights_mib"] = model["weights_mib"] or sizes.get(model["name"])
+        release = found.get(model["name"], {})
+        size = release.get("size_bytes")
+        model["header"] = model["header"] or release.get("facts")
+        if model["weights_mib"] is None and not model["header"] and size:
+            model["weights_mib"] = -(-size // (1 << 20))
     return services
 
 
@@ -183,41 +230,3 @@ def check_keys(services, keys):
 def check_policy(policy):
     """Return the policy completed with defaults; a key that is null means that the plan chooses."""
     return check_fields("policy", {} if policy is None else policy, POLICY_FIELDS, POLICY_VARIABLES)
-
-
-def check_fields(where, given, fields, variables=None):
-    """Check one mapping against its table of fields and return it complete.
-
-    `variables` names the user's own variable where it is not `where.key`.
-    """
-    if not isinstance(given, dict):
-        raise PlanError("%s is %s; it must be a mapping." % (where, kind(given)))
-    for key in given:
-        if key not in fields:
-            raise PlanError("%s.%s is not known; %s" % (where, key, suggestion(key, fields)))
-    complete = {}
-    for key, (default, (accepts, allowed)) in fields.items():
-        value = given.get(key)
-        variable = (variables or {}).get(key, "%s.%s" % (where, key))
-        if value is None:
-            if default is REQUIRED:
-                raise PlanError("%s is missing; it must be %s." % (variable, allowed))
-            value = default.copy() if isinstance(default, (dict, list)) else default
-        elif not accepts(value):
-            raise PlanError("%s is %s; it must be %s." % (variable, kind(value), allowed))
-        complete[key] = value
-    return complete
-
-
-def suggestion(key, known):
-    close = difflib.get_close_matches(str(key), known, n=1)
-    return "did you mean %s?" % close[0] if close else "allowed are %s." % ", ".join(sorted(known))
-
-
-def kind(value):
-    """The value as an error message shows it: texts in quotes, so that "8" is seen to be no number. What a mapping or
-    a list holds is not shown, since it may hold secrets."""
-    if isinstance(value, (dict, list)):
-        return "a mapping" if isinstance(value, dict) else "a list"
-    shown = repr(str(value)) if isinstance(value, str) else str(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -21,6 +22,7 @@ _CHUNK = 32 * 1024
 _PADDING = " \t\r\n\0"
 _INTEGER = re.compile(r"-?[0-9]{1,20}\Z")
 _BRACKETED = re.compile(r"\[([^\[\]]*)\]")
+_ABSENT = frozenset(os.strerror(number) for number in (errno.ENOENT, errno.ENOTDIR))
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -51,6 +53,10 @@ class Tree:
         """Return why the last reading of `path` gave nothing, as `/path: reason`."""
         return f"/{path}: {self._reasons.get(path, 'nothing of use in it')}"
 
+    def absent(self, path):
+        """Return whether the last reading of `path` gave nothing because there is no such file."""
+        return self._reasons.get(path) in _ABSENT
+
     def note(self, key, sentence):
         """Keep the first reason for the key that could not be answered."""
         self.notes.setdefault(key, sentence)
@@ -66,6 +72,11 @@ class Tree:
             data = self._fail(path, self._read_bytes, limit)
             self._texts[path] = None if data is None else data.decode("utf-8", "replace").strip(_PADDING)
         return self._texts[path]
+
+    def read_text(self, path):
+        """Return the text of a file that has any, or None."""
+        text = self.read(path)
+        return self._refuse(path, "empty") if text == "" else text
 
     def read_bytes(self, path, limit=SMALL):
         """Return the bytes of a file as they are, or None. They are not remembered."""
@@ -109,7 +120,7 @@ class Tree:
         if not text:
             return None, []
         chosen = _BRACKETED.search(text)
-        return chosen.group(1) if chosen else None, sorted(set(_BRACKETED.sub(r"\1", text).split()))
+        return (chosen.group(1) or None) if chosen else None, sorted(set(_BRACKETED.sub(r"\1", text).split()))
 
     def names(self, path, pattern=None):
         """Return the sorted names in a directory (those that match a regular expression), or [].

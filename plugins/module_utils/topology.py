@@ -47,11 +47,11 @@ def read_topology(root="/"):
         "cpu": info["cpu"],
         "cores": cores,
         "threads_per_core": max(map(len, cores)),
-        "packages": cpus.read_packages(tree, online, info["places"], info["cpu"]["flags"]),
+        "packages": cpus.read_packages(tree, online, info),
         "dies": cpus.read_dies(tree, online),
         "l2": l2,
         "l3": l3,
-        "core_kinds": kinds.read_core_kinds(tree, online, info["parts"], frequency["policies"]),
+        "core_kinds": kinds.read_core_kinds(tree, online, info, frequency["policies"]),
         "services": limits["services"],
         "numa_nodes": nodes,
         "distances": numa.read_distances(tree, nodes),
@@ -61,7 +61,7 @@ def read_topology(root="/"):
         "block_devices": block.read_block_devices(tree, table),
         "filesystems": mounts.read_filesystems(tree, table),
         "iommu": pci.read_iommu(tree, gpus),
-        "platform": platform_info.read_platform(tree, info["cpu"]["flags"], cgroup.cgroup_version(table)),
+        "platform": platform_info.read_platform(tree, info, cgroup.cgroup_version(table)),
     }
     answer["nvidia"], answer["gpus"] = nvidia.read_nvidia(tree, gpus)
     answer.update(limits["own"])

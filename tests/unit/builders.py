@@ -314,10 +314,10 @@ class Machine:
                 "sys/class/dmi/id/product_name": "Server 1000",
                 "etc/os-release": 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"',
                 "usr/lib/systemd/libsystemd-shared-252.so": "",
-                "sys/block/.keep": "",
-                "sys/bus/pci/devices/.keep": "",
             },
         )
+        for folder in ("sys/block", "sys/bus/pci/devices"):
+            os.makedirs(os.path.join(root, folder), exist_ok=True)
 
     def _write_cgroup(self, root):
         """The process sits in /user.slice/session; its limits are there, and system.slice has none."""
@@ -364,7 +364,7 @@ class Machine:
         folder = f"{bridge}/0000:{bus:02x}:00.0"
         self._write_pci(root, bridge, "0x060400", node)
         self._write_pci(root, folder, "0x030200", node)
-        write_files(root, {"sys/bus/pci/drivers/nvidia/.keep": ""})
+        os.makedirs(os.path.join(root, "sys/bus/pci/drivers/nvidia"), exist_ok=True)
         write_link(root, f"{folder}/driver", "sys/bus/pci/drivers/nvidia")
 
     def _write_pci(self, root, folder, pci_class, node):

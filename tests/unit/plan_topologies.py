@@ -63,6 +63,12 @@ def topology(sockets=1, nodes=1, cores=8, threads=1, numbering="split", memory_m
     return answer
 
 
+def gpu(number, node=0, memory_mib=16384, vendor="0x10de"):
+    """One entry of `gpus`: address by number; `nvidia` is null where the memory is None."""
+    told = {"index": number, "memory_mib": memory_mib} if memory_mib else None
+    return {"address": "0000:%02x:00.0" % (16 + number), "vendor": vendor, "numa_node": node, "nvidia": told}
+
+
 def model(name="m", **other):
     return dict({"name": name, "source": "/srv/%s.gguf" % name, "sha256": "0" * 64}, **other)
 
@@ -74,7 +80,8 @@ def service(name="chat", **other):
 
 @st.composite
 def topologies(draw):
-    """Hosts of up to 4 nodes, with and without SMT, cpuset, quota, offline CPUs, and nodes that lack memory or CPUs."""
+    """Hosts of up to 4 nodes, with and without SMT, cpuset, quota, offline CPUs, unlike cores, GPUs (some at no known node),
+    and nodes that lack memory or CPUs."""
     sockets, nodes = draw(st.integers(1, 2)), draw(st.integers(1, 2))
     cores, threads = draw(st.integers(1, 12)), draw(st.sampled_from((1, 2, 4)))
     cpus = range(sockets * nodes * cores * threads)
@@ -88,18 +95,31 @@ def topologies(draw):
     if draw(st.booleans()):
         options["offline"] = draw(some) - {0}
         options["allowed"] = options.get("allowed", set(cpus)) - options["offline"] or {0}
-    return topology(sockets, nodes, cores, threads, draw(st.sampled_from(("split", "adjacent"))),
-                    node_memory=memory, **options)
+    numbering = draw(st.sampled_from(("split", "adjacent")))
+    if draw(st.booleans()):
+        known = cores_of(sockets * nodes * cores, threads, numbering)
+        small = sorted(cpu for core in draw(st.sets(st.sampled_from(range(len(known))))) for cpu in known[core])
+        options["kinds"] = [kind for kind in (sorted(set(cpus) - set(small)), small) if kind]
+    where = st.none() | st.integers(0, sockets * nodes)
+    options["gpus"] = [gpu(number, node, draw(st.sampled_from((None, 8192, 16384))))
+                       for number, node in enumerate(draw(st.lists(where, max_size=4)))]
+    return topology(sockets, nodes, cores, threads, numbering, node_memory=memory, **options)
 
 
 @st.composite
 def wishes(draw):
-    """One to four services that say this and that about their threads and their place."""
+    """One to four services that say this and that about their threads, their place and their GPUs."""
     some = []
     for number in range(draw(st.integers(1, 4))):
-        wish = service("s%d" % number, instances=draw(st.integers(1, 3)), priority=draw(st.integers(0, 3)),
-                       cache_ram_mib=draw(st.sampled_from((0, 1024))),
-                       numa=draw(st.sampled_from(("auto", "auto", "interleave", "off", 0, 1, 2))))
+        wish = service("s%d" % number, instances=draw(st.sampled_from((1, 1, 2, 3, "per_numa_node", "per_gpu"))),
+                       priority=draw(st.integers(0, 3)), cache_ram_mib=draw(st.sampled_from((0, 1024))))
+        if wish["instances"] != "per_numa_node":
+            wish["numa"] = draw(st.sampled_from(("auto", "auto", "interleave", "off", 0, 1, 2)))
+        if draw(st.booleans()) and wish["instances"] != "per_gpu":
+            wish["gpus"] = draw(st.integers(0, 2))
+        if draw(st.booleans()):
+            wish["model"] = model(weights_mib=draw(st.sampled_from((100, 9000, 20000))), layers=32)
+        wish["hugepages_mib"] = draw(st.sampled_from((0, 0, 101)))
         size = draw(st.sampled_from((None, "threads", "cpu_share")))
         if size:
             wish[size] = draw(st.integers(1, 6) if size == "threads" else st.floats(0.01, 1))

@@ -36,10 +36,18 @@ def _kind(name):
 
 def _is_disk(tree, name):
     folder = f"{BLOCK_DIR}/{name}"
-    if _NOT_A_DISK.match(name) or not tree.read_int(folder + "/size") or tree.read_int(folder + "/hidden"):
+    if _NOT_A_DISK.match(name) or tree.read_int(folder + "/hidden"):
         return False
     place = tree.real(folder)
-    return place is not None and (_kind(name) == "nvme" or not place.startswith("sys/devices/virtual/"))
+    if place is None:
+        tree.missing("block_devices." + name, folder)
+        return False
+    if _kind(name) != "nvme" and place.startswith("sys/devices/virtual/"):
+        return False
+    size = tree.read_int(folder + "/size")
+    if size is None:
+        tree.missing("block_devices." + name, folder + "/size")
+    return bool(size)
 
 
 def _read_disk(tree, name, mounts):
@@ -57,7 +65,7 @@ def _read_disk(tree, name, mounts):
         "rotational": None if rotational is None else bool(rotational),
         "size_mib": tree.read_int(folder + "/size") // 2048,  # always in sectors of 512 bytes
         "numa_node": _numa_node(tree, folder, key),
-        "mounts": _mount_points(tree, name, mounts),
+        "mounts": _mount_points(tree, name, mounts, key + "mounts"),
         "model": tree.read(folder + "/device/model") or None,
     }
     for item, path in (
@@ -69,6 +77,8 @@ def _read_disk(tree, name, mounts):
     ):
         if disk[item] is None:
             tree.missing(key + item, f"{folder}/{path}")
+    if not schedulers:
+        tree.missing(key + "schedulers", folder + "/queue/scheduler")
     return disk
 
 
@@ -80,7 +90,9 @@ def _numa_node(tree, folder, key):
             path = "/".join(parts[:count]) + "/numa_node"
             if tree.exists(path):
                 node = tree.read_int(path)
-                if node is not None and node >= 0:
+                if node is None:
+                    return tree.missing(key + "numa_node", path)
+                if node >= 0:
                     return node
                 tree.note(key + "numa_node", f"The firmware does not tell the node of this disk (/{path}).")
                 return None
@@ -95,24 +107,28 @@ def _controllers(tree, folder):
     return [place for place in places if place]
 
 
-def _mount_points(tree, name, mounts):
-    numbers, sources = set(), set()
-    _collect(tree, f"{BLOCK_DIR}/{name}", name, numbers, sources, _MAX_DEPTH)
+def _mount_points(tree, name, mounts, key):
+    """Return where the disk and all that is on it are mounted; mounts name them by number or by file."""
+    volumes, numbers, sources = {}, set(), set()
+    _collect(tree, name, f"{BLOCK_DIR}/{name}", volumes, _MAX_DEPTH)
+    for volume, folder in volumes.items():
+        sources.add("/dev/" + volume)
+        number = tree.read_text(folder + "/dev")
+        mapped = tree.read_text(folder + "/dm/name") if volume.startswith("dm-") else volume
+        sources.add("/dev/mapper/" + (mapped or volume))
+        numbers.add(number)
+        if not number or not mapped:
+            tree.note(key, f"May be more: {tree.why(folder + ('/dm/name' if number else '/dev'))}.")
+    numbers.discard(None)
     return sorted({mount["mount"] for mount in mounts if mount["number"] in numbers or mount["source"] in sources})
 
 
-def _collect(tree, folder, name, numbers, sources, depth):
-    """Add device numbers and names of a disk, its partitions and holders; mounts name them in one way or the other."""
-    number = tree.read(folder + "/dev")
-    if depth == 0 or (number in numbers):
+def _collect(tree, name, folder, volumes, depth):
+    """Add {name: folder} of a disk, its partitions and the holders of either (LVM, RAID, encryption)."""
+    if depth == 0 or name in volumes:
         return
-    if number:
-        numbers.add(number)
-    sources.add("/dev/" + name)
-    mapped = tree.read(folder + "/dm/name") if name.startswith("dm-") else None
-    if mapped:
-        sources.add("/dev/mapper/" + mapped)
+    volumes[name] = folder
     for part in tree.names(folder, re.escape(name) + r"p?[0-9]{1,4}"):
-        _collect(tree, f"{folder}/{part}", part, numbers, sources, depth - 1)
+        _collect(tree, part, f"{folder}/{part}", volumes, depth - 1)
     for holder in tree.names(folder + "/holders"):
-        _collect(tree, f"{BLOCK_DIR}/{holder}", holder, numbers, sources, depth - 1)
+        _collect(tree, holder, f"{BLOCK_DIR}/{holder}", volumes, depth - 1)

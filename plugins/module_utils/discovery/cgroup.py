@@ -4,15 +4,21 @@
 
 from __future__ import annotations
 
+import collections
 import posixpath
 import re
 
 _NUMBER = re.compile(r"[0-9]{1,20}\Z")
 _SLICE = "/system.slice"
+_OWN_CGROUP = "proc/self/cgroup"
 
-# Version 1 writes "no limit" as the largest multiple of the page size that fits in 63 bits.
+_UNLIMITED = (["max"], ["-1"])
+# Version 1 writes "no limit" of memory as the largest multiple of the page size that fits in 63 bits.
 _V1_UNLIMITED_BYTES = 1 << 62
 _MIB = 1024 * 1024
+
+_Place = collections.namedtuple("_Place", "hierarchy folders doubts")
+"""Where a cgroup is in one hierarchy: its directories, nearest first, and sentences on what was not found."""
 
 
 def cgroup_version(mounts):
@@ -34,17 +40,23 @@ def read_limits(tree, online, mounts):
     affinity; a source that would leave nothing is not believed, with a note. Quota and memory limit are
     the smallest on the way from the cgroup up to where the hierarchy is mounted, since the kernel enforces all of
     them; the mount point itself counts, because in a container it is the container's own cgroup. A cgroup path
-    that is not below the mount point (a container with the host's cgroup namespace) is taken as the mount point.
+    that is not below the mount point (a container with the host's cgroup namespace) is taken as the mount point,
+    with a note. None is no limit; with a note it is a limit that is not known, and a number with a note is the
+    smallest of the limits that could be read.
     """
-    hierarchies = {name: _find_hierarchy(tree, mounts, name) for name in ("cpuset", "cpu", "memory")}
     own_paths = _own_paths(tree)
     own, services = {}, {}
-    for name, hierarchy in hierarchies.items():
-        own[name] = _folders(tree, hierarchy, own_paths.get(_path_key(hierarchy, name), "/"))
-        services[name] = _folders(tree, hierarchy, _SLICE)
+    for name in ("cpuset", "cpu", "memory"):
+        hierarchy = _find_hierarchy(tree, mounts, name)
+        if not hierarchy:
+            doubt = _why_no_hierarchy(tree, mounts, name)
+            own[name] = services[name] = _Place(None, [], [doubt])
+            continue
+        own[name] = _own_place(tree, hierarchy, own_paths, name)
+        services[name] = _Place(hierarchy, _folders(tree, hierarchy, _SLICE)[0], [])
     return {
-        "own": _limits(tree, online, hierarchies, own, "proc/self/status", ""),
-        "services": _limits(tree, online, hierarchies, services, "proc/1/status", "services."),
+        "own": _limits(tree, online, own, "proc/self/status", ""),
+        "services": _limits(tree, online, services, "proc/1/status", "services."),
     }
 
 
@@ -56,9 +68,8 @@ def _find_hierarchy(tree, mounts, controller):
     the prefix away from file names.
     """
     for mount in mounts:
-        path = posixpath.normpath("/" + mount["mount"]).strip("/")
-        entry = {"version": 2, "path": path, "root": mount["root"], "prefix": controller + "."}
-        if mount["type"] == "cgroup2" and controller in (tree.read(path + "/cgroup.controllers") or "").split():
+        entry = {"version": 2, "path": _mount_path(mount), "root": mount["root"], "prefix": controller + "."}
+        if mount["type"] == "cgroup2" and controller in (tree.read(_controllers_path(mount)) or "").split():
             return entry
         if mount["type"] == "cgroup" and controller in mount["options"]:
             prefix = "" if "noprefix" in mount["options"] else controller + "."
@@ -68,6 +79,32 @@ def _find_hierarchy(tree, mounts, controller):
     return None
 
 
+def _mount_path(mount):
+    return posixpath.normpath("/" + mount["mount"]).strip("/")
+
+
+def _controllers_path(mount):
+    return _mount_path(mount) + "/cgroup.controllers"
+
+
+def _why_no_hierarchy(tree, mounts, controller):
+    paths = [_controllers_path(mount) for mount in mounts if mount["type"] == "cgroup2"]
+    unread = [tree.why(path) for path in paths if tree.read(path) is None]
+    return "; ".join(unread) or f"no control group hierarchy with the controller {controller} is mounted"
+
+
+def _own_place(tree, hierarchy, own_paths, controller):
+    """Return the _Place of this process in a hierarchy, with the doubt whether it is the right one."""
+    path = own_paths.get("" if hierarchy["version"] == 2 else controller)
+    folders, found = _folders(tree, hierarchy, path or "/")
+    doubts = []
+    if path is None:
+        doubts.append(tree.why(_OWN_CGROUP))
+    elif not found:
+        doubts.append(f"the control group {path} of this process is not below /{hierarchy['path']}")
+    return _Place(hierarchy, folders, doubts)
+
+
 def _own_paths(tree):
     """Return {controller or "" for version 2: cgroup path} of this process.
 
@@ -75,7 +112,7 @@ def _own_paths(tree):
     """
     paths = {}
     cpuset = tree.read("proc/self/cpuset")
-    for line in (tree.read("proc/self/cgroup") or "").splitlines():
+    for line in (tree.read(_OWN_CGROUP) or "").splitlines():
         parts = line.split(":", 2)
         if len(parts) == 3:
             paths.update((name, parts[2]) for name in parts[1].split(","))
@@ -85,52 +122,61 @@ def _own_paths(tree):
     return paths
 
 
-def _path_key(hierarchy, controller):
-    return "" if hierarchy and hierarchy["version"] == 2 else controller
-
-
 def _folders(tree, hierarchy, path):
-    """Return the directories from the cgroup up to the mount point, nearest first; [] without a hierarchy."""
-    if not hierarchy:
-        return []
+    """Return (the directories from the cgroup up to the mount point, nearest first; whether the cgroup's is there)."""
     path = posixpath.normpath("/" + path.lstrip("/"))  # also keeps /../x of a foreign namespace inside
     root = (hierarchy["root"] or "/").rstrip("/")
     if root and (path == root or path.startswith(root + "/")):
         path = path[len(root) :] or "/"
     names = [name for name in path.split("/") if name]
     folders = [hierarchy["path"] + "".join("/" + name for name in names[:count]) for count in range(len(names), -1, -1)]
-    return [folder for folder in folders if tree.exists(folder)]
+    there = [folder for folder in folders if tree.exists(folder)]
+    return there, folders[0] in there
 
 
-def _limits(tree, online, hierarchies, folders, status, key):
+def _limits(tree, online, places, status, key):
+    quota = _smallest(tree, places["cpu"], _quota_at, key + "quota_cpus")
+    memory = _smallest(tree, places["memory"], _memory_limit_at, key + "memory_limit_mib")
     return {
-        "allowed_cpus": _allowed(tree, online, hierarchies["cpuset"], folders["cpuset"], status, key + "allowed_cpus"),
-        "quota_cpus": _quota(tree, hierarchies["cpu"], folders["cpu"]),
-        "memory_limit_mib": _memory_limit(tree, hierarchies["memory"], folders["memory"]),
+        "allowed_cpus": _allowed(tree, online, places["cpuset"], status, key + "allowed_cpus"),
+        "quota_cpus": None if quota is None else round(quota, 3),
+        "memory_limit_mib": None if memory is None else memory // _MIB,
     }
 
 
-def _allowed(tree, online, hierarchy, folders, status, key):
+def _allowed(tree, online, place, status, key):
     """Return the CPUs that cpuset and affinity leave."""
     allowed = set(online)
-    for cpus, source in ((_cpuset(tree, hierarchy, folders), "the cpuset"), (_affinity(tree, status), "/" + status)):
+    cpuset, doubts = _cpuset(tree, place)
+    affinity = _affinity(tree, status)
+    for cpus, source in ((cpuset, "the cpuset"), (affinity, "/" + status)):
         if cpus is not None and allowed.intersection(cpus):
             allowed.intersection_update(cpus)
         elif cpus is not None:
-            tree.note(key, f"Not narrowed by {source}, which names no CPU that is online and left.")
+            doubts.append(f"{source} names no CPU that is online and left")
+    if affinity is None:
+        doubts.append(tree.why(status))
+    if doubts:
+        tree.note(key, f"May be narrower: {'; '.join(doubts)}.")
     return sorted(allowed)
 
 
-def _cpuset(tree, hierarchy, folders):
-    """Return the CPUs of the nearest cpuset that has any, or None."""
-    for folder in folders:
-        path = f"{folder}/{hierarchy['prefix']}"
-        names = ["cpus.effective"] if hierarchy["version"] == 2 else ["effective_cpus", "cpus"]
+def _cpuset(tree, place):
+    """Return (the CPUs of the nearest cpuset that has any or None, the reasons why a nearer one was passed over).
+
+    A group without the file has no cpuset of its own, and version 1 leaves the file empty until it is set.
+    """
+    doubts = list(place.doubts)
+    for folder in place.folders:
+        path = f"{folder}/{place.hierarchy['prefix']}"
+        names = ["cpus.effective"] if place.hierarchy["version"] == 2 else ["effective_cpus", "cpus"]
         for name in names:
             cpus = tree.read_list(path + name)
             if cpus:
-                return cpus
-    return None
+                return cpus, doubts
+            if not tree.absent(path + name) and (cpus is None or place.hierarchy["version"] == 2):
+                doubts.append(tree.why(path + name))
+    return None, doubts
 
 
 def _affinity(tree, status):
@@ -139,23 +185,42 @@ def _affinity(tree, status):
     return tree.parse_list(status, found.group(1)) if found else None
 
 
-def _quota(tree, hierarchy, folders):
-    """Return the smallest CPU quota on the way up as a number of CPUs, or None without any."""
-    quotas = []
-    for folder in folders:
-        if hierarchy["version"] == 2:
-            words = (tree.read(folder + "/cpu.max") or "").split()
-        else:
-            words = [tree.read(folder + "/cpu.cfs_quota_us") or "", tree.read(folder + "/cpu.cfs_period_us") or ""]
-        # "max" and -1 are no limits
-        if len(words) == 2 and all(_NUMBER.match(word) and int(word) for word in words):
-            quotas.append(int(words[0]) / int(words[1]))
-    return round(min(quotas), 3) if quotas else None
+def _smallest(tree, place, limit_at, key):
+    """Return the smallest limit on the way up, or None without any; a note where one could not be read."""
+    limits, doubts = [], list(place.doubts)
+    for folder in place.folders:
+        limit, unread = limit_at(tree, folder, place.hierarchy["version"])
+        if unread:
+            doubts.append(tree.why(unread))
+        elif limit is not None:
+            limits.append(limit)
+    if doubts:
+        tree.note(key, f"{'May be smaller' if limits else 'Not known'}: {'; '.join(doubts)}.")
+    return min(limits) if limits else None
 
 
-def _memory_limit(tree, hierarchy, folders):
-    """Return the smallest memory limit on the way up in MiB, rounded down, or None without any."""
-    name = "memory.max" if hierarchy and hierarchy["version"] == 2 else "memory.limit_in_bytes"
-    limits = [tree.read_int(f"{folder}/{name}") for folder in folders]
-    limits = [limit for limit in limits if limit is not None and 0 <= limit < _V1_UNLIMITED_BYTES]
-    return min(limits) // _MIB if limits else None
+def _quota_at(tree, folder, version):
+    """Return (CPU quota of one group as a number of CPUs or None without any, the file that cannot be understood)."""
+    if version == 2:
+        path = folder + "/cpu.max"
+        words = (tree.read(path) or "").split()
+    else:
+        path = folder + "/cpu.cfs_quota_us"
+        words = [tree.read(path) or "", tree.read(folder + "/cpu.cfs_period_us") or ""]
+    if tree.absent(path) or words[:1] in _UNLIMITED:
+        return None, None
+    if len(words) == 2 and all(_NUMBER.match(word) and int(word) for word in words):
+        return int(words[0]) / int(words[1]), None
+    return None, path
+
+
+def _memory_limit_at(tree, folder, version):
+    """Return (memory limit of one group in bytes or None without any, the file that cannot be understood)."""
+    path = folder + ("/memory.max" if version == 2 else "/memory.limit_in_bytes")
+    text = tree.read(path)
+    if tree.absent(path) or [text] in _UNLIMITED:
+        return None, None
+    if not _NUMBER.match(text or ""):
+        return None, path
+    limit = int(text)
+    return (limit if limit < _V1_UNLIMITED_BYTES else None), None

@@ -34,12 +34,13 @@ _RISCV_BASE = re.compile(r"rv(?:32|64|128)([a-z]*)")
 
 
 def read_cpuinfo(tree):
-    """Return {"cpu": {...}, "processors": [ids], "parts": {id: part}, "places": {id: (package, core)}}.
+    """Return {"cpu": {...}, "processors": [ids], "parts": {id: part}, "places": {...}, "readable": bool}.
 
     "cpu" is the answer's part of that name: vendor, model_name, family, model and stepping as text, as the
     first CPU has them; flags, sorted, that every CPU has; features, those of them that choose an engine build.
     "parts" tells unlike cores on Arm (implementer and part) and RISC-V (microarchitecture). "places" has
-    `physical id` and `core id`, for machines whose sysfs has no topology files.
+    {id: (`physical id`, `core id`)}, for machines whose sysfs has no topology files. "readable" is whether the file
+    told anything at all.
     """
     text = tree.read(CPUINFO, LARGE)
     shared, blocks = parse_cpuinfo(text or "")
@@ -49,6 +50,7 @@ def read_cpuinfo(tree):
         "processors": sorted(blocks),
         "parts": _parts(shared, blocks),
         "places": _places(blocks),
+        "readable": bool(shared or blocks),
     }
 
 
@@ -89,6 +91,7 @@ def _describe(tree, shared, blocks):
     cpu["flags"] = _common_flags(shared, blocks)
     if cpu["flags"] is None:
         _note_absent(tree, "cpu.flags")
+        _note_absent(tree, "cpu.features")
     cpu["features"] = sorted(_ENGINE_FLAGS.intersection(cpu["flags"] or []))
     return cpu
 

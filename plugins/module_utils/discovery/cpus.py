@@ -8,6 +8,9 @@ from ansible_collections.inference.host.plugins.module_utils.cpulist import MAX_
 
 CPU_DIR = "sys/devices/system/cpu"
 
+# A package that the kernel does not know is -1, which is this in the 16 bits that x86 and ia64 keep.
+_NO_PACKAGE = 65535
+
 
 class TopologyError(Exception):
     """The tree does not show a machine at all; the message is a sentence for the person who chose it."""
@@ -86,13 +89,14 @@ def read_cores(tree, online, places):
     return _complete(tree, "cores", "each is counted as a core", online, groups, places.get)
 
 
-def read_packages(tree, online, places, flags):
+def read_packages(tree, online, info):
     """Return the packages (sockets) as CPU lists.
 
     Rule on x86 (by the CPU flag tsc) and where /proc/cpuinfo is missing: CPUs with the same `physical_package_id` are
     one package, and the masks `core_siblings` or `package_cpus` tell for those without an id, because old kernels
-    cut these masks at NUMA nodes. Elsewhere the masks come first, because ids repeat (in the books of s390) or are
-    -1 (POWER). hwloc does the same. Then /proc/cpuinfo; CPUs that no file tells about are one package, with a note.
+    cut these masks at NUMA nodes. Elsewhere the masks come first, because ids repeat (in the books of s390), are
+    those of the cores (SPARC) or -1 (POWER). hwloc does the same. Then /proc/cpuinfo; CPUs that no file tells about
+    are one package, with a note. `info` is what cpuinfo.read_cpuinfo returns.
     """
 
     def by_id(cpus):
@@ -103,7 +107,8 @@ def read_packages(tree, online, places, flags):
             cpus, _mask_reader(tree, ("core_siblings", "core_siblings_list"), ("package_cpus", "package_cpus_list"))
         )
 
-    sources = [by_id, by_mask] if flags is None or "tsc" in flags else [by_mask, by_id]
+    places, flags = info["places"], info["cpu"]["flags"] or []
+    sources = [by_id, by_mask] if "tsc" in flags or not info["readable"] else [by_mask, by_id]
     groups = []
     for source in sources:
         groups += source(sorted(set(online).difference(*groups)))
@@ -119,14 +124,18 @@ def read_packages(tree, online, places, flags):
 
 
 def _package_id(tree, cpu):
-    """Return the id of the CPU's package, None where the kernel does not know it (-1)."""
+    """Return the id of the CPU's package, None where the kernel does not know it."""
     number = tree.read_int(f"{CPU_DIR}/cpu{cpu}/topology/physical_package_id")
-    return None if number is None or number < 0 else number
+    return None if number is None or number < 0 or number == _NO_PACKAGE else number
 
 
 def read_dies(tree, online):
     """Return the dies as CPU lists; [] where the kernel tells of none (before 5.2, or not x86)."""
-    return partition(online, _mask_reader(tree, ("die_cpus", "die_cpus_list")))
+    dies = partition(online, _mask_reader(tree, ("die_cpus", "die_cpus_list")))
+    lost = sorted(set(online).difference(*dies))
+    if dies and lost:
+        tree.note("dies", f"No file tells the die of {len(lost)} CPUs, cpu{lost[0]} the first.")
+    return dies
 
 
 def read_caches(tree, online, cores):
@@ -143,6 +152,8 @@ def read_caches(tree, online, cores):
                 indexes[cpu] = _cache_indexes(tree, cpu)
             path = indexes[cpu].get(level)
             shared = tree.read_ids(path + "/shared_cpu_map", path + "/shared_cpu_list") if path else None
+            if path and shared is None:
+                tree.missing(f"l{level}", path + "/shared_cpu_map", path + "/shared_cpu_list")
             return core_of[cpu] if shared == [] else shared
 
         return members
@@ -157,6 +168,9 @@ def _cache_indexes(tree, cpu):
     for name in tree.names(folder, r"index[0-9]{1,2}"):
         path = f"{folder}/{name}"
         level = tree.read_int(path + "/level")
+        if level is None:
+            for key in ("l2", "l3"):
+                tree.missing(key, path + "/level")
         if level in (2, 3) and level not in found and tree.read(path + "/type") != "Instruction":
             found[level] = path
     return found

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+from ansible_collections.inference.host.plugins.module_utils.discovery.cpuinfo import CPUINFO
 from ansible_collections.inference.host.plugins.module_utils.discovery.cpus import CPU_DIR, group_by
 
 _GAP = 1.1
 """Figures that follow each other within a tenth belong to one kind: turbo limits of favoured cores differ by less."""
 
 
-def read_core_kinds(tree, online, parts, policies):
+def read_core_kinds(tree, online, info, policies):
     """Return the CPU lists of unlike cores, the most capable first; [] where all are alike or nothing tells them apart.
 
     Which are more capable: by `cpu_capacity`, else by maximum, else by base frequency; without any of these Intel's
@@ -26,13 +27,17 @@ def read_core_kinds(tree, online, parts, policies):
     5. the hardware's maximum frequency.
 
     The figures of 3 to 5 are cut where one is over a tenth above the next lower: GB10 has five capacities for two
-    kinds of cores. `policies` are those of the cpufreq discovery. A CPU without the figure makes its source unusable.
+    kinds of cores. A CPU without the figure makes its source unusable. `info` is what cpuinfo.read_cpuinfo returns,
+    `policies` are those of the cpufreq discovery. A source that is there and cannot be used gives a note, since a
+    better one may have been lost.
     """
+    parts = info["parts"]
     capacity = {cpu: tree.read_int(f"{CPU_DIR}/cpu{cpu}/cpu_capacity") for cpu in online}
     maximum, base = _by_policy(policies, "max_khz"), _by_policy(policies, "base_khz")
     kinds = group_by(online, parts.get) if all(cpu in parts for cpu in online) else []
     if len(kinds) < 2:
         kinds = _by_pmu(tree, online)
+    _add_note(tree, online, info, {"cpu_capacity": capacity, "max_khz": maximum, "base_khz": base})
     for figure in (base, capacity, maximum):
         if len(kinds) < 2 and _complete(figure, online):
             kinds = cut_at_gaps({cpu: figure[cpu] for cpu in online})
@@ -46,6 +51,16 @@ def read_core_kinds(tree, online, parts, policies):
 
 def _complete(figure, online):
     return all((figure.get(cpu) or 0) > 0 for cpu in online)
+
+
+def _add_note(tree, online, info, figures):
+    if not info["readable"]:
+        tree.missing("core_kinds", CPUINFO)
+    elif info["parts"] and not all(cpu in info["parts"] for cpu in online):
+        tree.note("core_kinds", f"May be wrong: /{CPUINFO} does not tell the part of each CPU.")
+    for name, figure in figures.items():
+        if any(figure.values()) and not _complete(figure, online):
+            tree.note("core_kinds", f"May be wrong: {name} is not known of each CPU.")
 
 
 def cut_at_gaps(values):
@@ -68,9 +83,13 @@ def _by_pmu(tree, online):
     wanted, sets = set(online), []
     names = tree.names("sys/devices", r"(cpu_|armv|apple_)[A-Za-z0-9_.-]+")
     for name in sorted(names, key=lambda name: (name == "cpu_atom", name)):
-        if tree.exists(f"sys/devices/{name}/cpus"):
-            cpus = wanted.intersection(tree.read_list(f"sys/devices/{name}/cpus") or [])
-            if cpus:
-                sets.append(sorted(cpus))
+        path = f"sys/devices/{name}/cpus"
+        cpus = wanted.intersection(tree.read_list(path) or [])
+        if cpus:
+            sets.append(sorted(cpus))
     covered = set().union(*sets)
-    return sets if covered == wanted and len(covered) == sum(map(len, sets)) else []
+    if covered == wanted and len(covered) == sum(map(len, sets)):
+        return sets
+    if sets:
+        tree.note("core_kinds", "May be wrong: the CPU lists of the core PMUs are not a partition of the online CPUs.")
+    return []

@@ -49,6 +49,7 @@ def read_memory(tree):
         path = f"{_THP_DIR}/{name}"
         chosen, choices = tree.read_choice(path)
         memory["transparent_hugepage"].update({name: chosen, name + "_choices": choices})
-        if chosen is None:
-            tree.missing("memory.transparent_hugepage." + name, path)
+        for key, value in ((name, chosen), (name + "_choices", choices)):
+            if not value:
+                tree.missing("memory.transparent_hugepage." + key, path)
     return memory

@@ -27,10 +27,13 @@ def read_mounts(tree):
     `/proc/self/mountinfo` is asked first: it alone has the device number ("8:1") and which directory of the file
     system is mounted ("root"); both are None where only /proc/mounts is there. Options are a set of words.
     """
-    text = tree.read(MOUNTINFO, LARGE)
-    if text:
-        return [mount for mount in map(_parse_mountinfo, text.splitlines()) if mount]
-    return [mount for mount in map(_parse_mounts, (tree.read(MOUNTS, LARGE) or "").splitlines()) if mount]
+    for path, parse in ((MOUNTINFO, _parse_mountinfo), (MOUNTS, _parse_mounts)):
+        mounts = [mount for mount in map(parse, (tree.read(path, LARGE) or "").splitlines()) if mount]
+        if mounts:
+            return mounts
+    for key in ("block_devices.mounts", "filesystems", "platform.cgroup"):
+        tree.missing(key, MOUNTINFO, MOUNTS)
+    return []
 
 
 def _parse_mountinfo(line):
@@ -81,19 +84,19 @@ def read_filesystems(tree, mounts):
     for mount in mounts:
         found.pop(mount["mount"], None)
         if mount["type"] in _LOCAL_TYPES and not _KERNEL_FILES.match(mount["mount"]):
-            room = _room(mount["mount"])
+            room = _room(tree, mount["mount"])
             if room:
                 found[mount["mount"]] = dict(room, mount=mount["mount"], type=mount["type"], device=mount["source"])
     return [found[point] for point in sorted(found)]
 
 
-def _room(point):
+def _room(tree, point):
     try:
         if not os.path.isdir(point):  # single files are mounted into containers
             return None
         figures = os.statvfs(point)
-    except (OSError, ValueError):
-        return None
+    except (OSError, ValueError) as error:
+        return tree.note("filesystems." + point, f"Not known: {error}.")
     return {
         "size_mib": figures.f_blocks * figures.f_frsize // _MIB,
         "free_mib": figures.f_bavail * figures.f_frsize // _MIB,

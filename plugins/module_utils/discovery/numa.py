@@ -32,7 +32,7 @@ def read_nodes(tree, online, memory):
     if not ids:
         tree.note("numa_nodes", "The kernel tells of no NUMA nodes; the whole machine is taken as node 0.")
         node = {"id": 0, "cpus": list(online), "memory_mib": memory["total_mib"], "memory_free_mib": memory["free_mib"]}
-        return [dict(node, **_hugepages(tree, HUGEPAGES_DIR))]
+        return [dict(node, **_hugepages(tree, HUGEPAGES_DIR, "numa_nodes.0."))]
     return [_read_node(tree, number, online) for number in sorted(ids)]
 
 
@@ -49,18 +49,24 @@ def _read_node(tree, number, online):
         node[name] = meminfo_mib(text, field)
         if node[name] is None:
             tree.missing(key + name, folder + "/meminfo")
-    return dict(node, **_hugepages(tree, folder + "/hugepages"))
+    return dict(node, **_hugepages(tree, folder + "/hugepages", key))
 
 
-def _hugepages(tree, folder):
-    """Return {"hugepages": {size in KiB: pages}, "hugepages_free": ..., "hugepages_surplus": ...}."""
-    counts = {key: {} for key in _COUNTS}
-    for name in tree.names(folder):
+def _hugepages(tree, folder, key):
+    """Return {"hugepages": {size in KiB: pages}, "hugepages_free": ..., "hugepages_surplus": ...}; None with a note."""
+    counts = {item: {} for item in _COUNTS}
+    names = tree.names(folder)
+    for name in names:
         size = _HUGEPAGES_NAME.match(name)
-        for key, file_name in _COUNTS.items() if size else ():
-            count = tree.read_int(f"{folder}/{name}/{file_name}")
-            if count is not None:
-                counts[key][size.group(1)] = count
+        for item, file_name in _COUNTS.items() if size else ():
+            path = f"{folder}/{name}/{file_name}"
+            count = tree.read_int(path)
+            counts[item][size.group(1)] = count
+            if count is None:
+                tree.missing(f"{key}{item}.{size.group(1)}", path)
+    if not names:
+        for item in _COUNTS:
+            tree.missing(key + item, folder)
     return counts
 
 

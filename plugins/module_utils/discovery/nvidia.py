@@ -17,16 +17,18 @@ NVIDIA_VENDOR = "0x10de"
 VERSION_FILE = "proc/driver/nvidia/version"
 TIMEOUT_SECONDS = 20
 
-_FIELDS = (
-    "index",
-    "pci.bus_id",
-    "name",
-    "uuid",
-    "memory.total",
-    "driver_version",
-    "persistence_mode",
-    "mig.mode.current",
-)
+# What the answer calls what the tool calls so, in the order of the tool's columns.
+_FIELD_OF = {
+    "index": "index",
+    "address": "pci.bus_id",
+    "name": "name",
+    "uuid": "uuid",
+    "memory_mib": "memory.total",
+    "driver_version": "driver_version",
+    "persistence": "persistence_mode",
+    "mig": "mig.mode.current",
+}
+_FIELDS = tuple(_FIELD_OF.values())
 _QUERY = ["--query-gpu=" + ",".join(_FIELDS), "--format=csv,noheader,nounits"]
 _MATRICES = (("topology", ["topo", "-m"]), ("p2p_read", ["topo", "-p2p", "r"]))
 _UNKNOWN = frozenset(
@@ -47,19 +49,31 @@ def read_nvidia(tree, gpus, command=None, timeout_seconds=TIMEOUT_SECONDS):
     (`/proc/driver/nvidia/version`), or a command is given (which tests do). Each of three calls may take
     `timeout_seconds`; after one that hangs no further one is made.
     """
-    version_text = tree.read(VERSION_FILE)
-    answer = {"driver_version": _driver_version(version_text), "smi": None}
-    if version_text is None:
+    answer = {"driver_version": _driver_version(tree.read(VERSION_FILE)), "smi": None}
+    if tree.absent(VERSION_FILE):
         tree.note("nvidia", "The NVIDIA driver is not loaded.")
     elif not tree.live and not command:
         tree.note("nvidia.smi", "Not asked: this is a recorded tree, and nvidia-smi speaks for the live machine.")
     else:
         answer["smi"] = _ask(tree, command or shutil.which("nvidia-smi", path=_search_path()), timeout_seconds)
+    if answer["driver_version"] is None:
+        tree.missing("nvidia.driver_version", VERSION_FILE)
     said = {card["address"]: card for card in answer["smi"]["gpus"]} if answer["smi"] else {}
     for gpu in gpus:
-        if said and gpu["vendor"] == NVIDIA_VENDOR and gpu["address"] not in said:
-            tree.note(f"gpus.{gpu['address']}.nvidia", "nvidia-smi does not name this GPU.")
+        key = f"gpus.{gpu['address']}.nvidia"
+        if gpu["address"] in said:
+            _note_unknown(tree, key, said[gpu["address"]])
+        elif said and gpu["vendor"] in (NVIDIA_VENDOR, None):
+            tree.note(key, "nvidia-smi does not name this GPU.")
+        elif gpu["vendor"] in (NVIDIA_VENDOR, None):
+            tree.note(key, "nvidia-smi said nothing; see the notes of nvidia.")
     return answer, [dict(gpu, nvidia=said.get(gpu["address"])) for gpu in gpus]
+
+
+def _note_unknown(tree, key, card):
+    for item, field in _FIELD_OF.items():
+        if card[item] is None:
+            tree.note(f"{key}.{item}", f"nvidia-smi does not tell {field}, or in a form that is not known.")
 
 
 def _search_path():
@@ -85,6 +99,8 @@ def _ask(tree, command, timeout_seconds):
     if not cards:
         tree.note("nvidia.smi", "nvidia-smi printed no GPU in the form that is known.")
         return None
+    for card in cards:
+        _note_unknown(tree, f"nvidia.smi.gpus.{card['address'] or card['index']}", card)
     answer = {"gpus": cards}
     for key, arguments in _MATRICES:
         output, reason = run_bounded([command] + arguments, timeout_seconds)

@@ -12,8 +12,12 @@ PCI_DIR = "sys/bus/pci/devices"
 IOMMU_DIR = "sys/kernel/iommu_groups"
 
 _ADDRESS = r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"
+_DISPLAY = "0x03"
 _HEX = re.compile(r"0x[0-9a-f]{1,8}\Z")
 _CONFIG_BYTES = 4096
+
+# Types of IOMMU groups (Documentation/ABI/testing/sysfs-kernel-iommu_groups) beside DMA and DMA-FQ.
+_NOT_TRANSLATING = frozenset(["identity", "blocked", "unmanaged"])
 
 # Extended capabilities start at 0x100; each header has the id in 16 bits and the next offset in the top 12.
 _FIRST_CAPABILITY = 0x100
@@ -41,11 +45,21 @@ def read_gpus(tree, online):
     gpus = []
     for address in sorted(tree.names(PCI_DIR, _ADDRESS), key=natural):
         folder = f"{PCI_DIR}/{address}"
-        pci_class = tree.read(folder + "/class")
-        if not (pci_class or "").startswith("0x03") or not _HEX.match(pci_class) or not _inside(tree, folder):
-            continue
-        gpus.append(_read_gpu(tree, folder, address, pci_class, online))
+        pci_class = _read_hex(tree, folder + "/class")
+        if pci_class is None:
+            tree.missing("gpus." + address, folder + "/class")
+        elif pci_class.startswith(_DISPLAY):
+            if _inside(tree, folder):
+                gpus.append(_read_gpu(tree, folder, address, pci_class, online))
+            else:
+                tree.missing("gpus." + address, folder)
     return gpus
+
+
+def _read_hex(tree, path):
+    """Return an id as sysfs writes it, or None for anything else."""
+    text = tree.read(path)
+    return text if text and _HEX.match(text) else None
 
 
 def _inside(tree, folder):
@@ -67,11 +81,15 @@ def _read_gpu(tree, folder, address, pci_class, online):
     driver = tree.link_name(folder + "/driver")
     if driver is None:
         tree.note(key + "driver", "No driver is bound to this device.")
+    ids = {item: _read_hex(tree, f"{folder}/{item}") for item in ("vendor", "device")}
+    for item, value in ids.items():
+        if value is None:
+            tree.missing(key + item, f"{folder}/{item}")
     return {
         "address": address,
         "class": pci_class,
-        "vendor": tree.read(folder + "/vendor"),
-        "device": tree.read(folder + "/device"),
+        "vendor": ids["vendor"],
+        "device": ids["device"],
         "numa_node": node,
         "local_cpus": None if local is None else sorted(set(local).intersection(online)),
         "driver": driver,
@@ -86,10 +104,11 @@ def read_iommu(tree, gpus):
     a GPU whose ACS control register could be read (root only), {"address", "enabled": names of the bits that are set}.
     """
     groups = tree.names(IOMMU_DIR, r"[0-9]{1,9}")
-    types = {tree.read(f"{IOMMU_DIR}/{name}/type") for name in groups}
-    translating = any((kind or "").startswith("DMA") for kind in types)
-    if not translating and None in types:
-        translating = tree.missing("iommu.translating", *[f"{IOMMU_DIR}/{name}/type" for name in groups[:1]])
+    types = {path: tree.read(path) or "" for path in (f"{IOMMU_DIR}/{name}/type" for name in groups)}
+    unknown = [path for path, kind in types.items() if kind not in _NOT_TRANSLATING]
+    translating = any(kind.startswith("DMA") for kind in types.values())
+    if not translating and unknown:
+        translating = tree.missing("iommu.translating", unknown[0])
     return {"groups": len(groups), "translating": translating, "acs": _read_acs(tree, gpus)}
 
 

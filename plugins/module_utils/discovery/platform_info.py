@@ -7,11 +7,14 @@ from __future__ import annotations
 import os
 import re
 
+from ansible_collections.inference.host.plugins.module_utils.discovery.cpuinfo import CPUINFO
+
 _DMI_DIR = "sys/class/dmi/id"
 _CLOCKS = "sys/devices/system/clocksource/clocksource0/available_clocksource"
 
 # Which text of the firmware means which hypervisor; the table of systemd-detect-virt, less what real servers say too.
 _DMI_FILES = ("product_name", "sys_vendor", "board_vendor", "bios_vendor")
+_FIRMWARE_FILES = tuple(f"{_DMI_DIR}/{name}" for name in _DMI_FILES) + ("proc/device-tree/compatible",)
 _DMI_HYPERVISORS = (
     ("KVM", "kvm"),
     ("OpenStack", "kvm"),
@@ -51,20 +54,20 @@ _SYSTEMD_DIRS = ("usr/lib/systemd", "lib/systemd", "usr/lib64/systemd")
 _OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
 
 
-def read_platform(tree, flags, cgroup):
+def read_platform(tree, info, cgroup):
     """Return kind ("bare_metal", "vm", "container"), detail, kernel, command_line, architecture, init, ... .
 
     Each is None with a note where it cannot be known without starting a program. A container inside a virtual machine
-    is a container: the kernel's settings are out of its reach either way.
+    is a container: the kernel's settings are out of its reach either way. `info` is what cpuinfo.read_cpuinfo returns.
     """
-    kind, detail = _detect(tree, flags)
+    kind, detail = _detect(tree, info)
     platform = {
         "kind": kind,
         "detail": detail,
         "kernel": _kernel(tree),
         "command_line": tree.read("proc/cmdline"),
-        "architecture": os.uname().machine if tree.live else tree.read("proc/sys/kernel/arch"),
-        "init": tree.read("proc/1/comm"),
+        "architecture": os.uname().machine if tree.live else tree.read_text("proc/sys/kernel/arch"),
+        "init": tree.read_text("proc/1/comm"),
         "systemd_version": _systemd_version(tree),
         "cgroup": cgroup,
         "distribution": _distribution(tree),
@@ -82,20 +85,28 @@ def read_platform(tree, flags, cgroup):
     return platform
 
 
-def _detect(tree, flags):
+def _detect(tree, info):
     container = _container(tree)
     if container:
         return "container", container
     hypervisor = _hypervisor(tree)
-    flags = flags or []
+    flags = info["cpu"]["flags"] or []
     if hypervisor or "hypervisor" in flags:
         if not hypervisor:
             tree.note("platform.detail", "A hypervisor is there (CPU flag), but neither firmware nor clocks name it.")
         return "vm", hypervisor
     # x86 tells a guest by a CPU flag; elsewhere the firmware's silence is what there is to go by.
-    if "tsc" in flags or tree.exists(_DMI_DIR) or _device_tree(tree):
+    if "tsc" in flags:
         return "bare_metal", None
-    tree.note("platform.kind", "Not known: neither CPU flags nor firmware tables tell metal from a virtual machine.")
+    silent = info["readable"] and (tree.exists(_DMI_DIR) or _device_tree(tree))
+    unread = [path for path in _FIRMWARE_FILES if tree.read(path) is None and not tree.absent(path)]
+    if silent and not unread:
+        return "bare_metal", None
+    for key in ("platform.kind", "platform.detail"):
+        if silent:
+            tree.missing(key, *unread)
+        else:
+            tree.note(key, "Not known: neither CPU flags nor firmware tables tell metal from a virtual machine.")
     return None, None
 
 
@@ -183,7 +194,11 @@ def _distribution(tree):
     for line in (text or "").splitlines():
         name, _equals, value = line.partition("=")
         values[name.strip()] = value.strip().strip("\"'")
-    return {key: values.get(key.upper()) or None for key in ("id", "version_id", "pretty_name")}
+    distribution = {key: values.get(key.upper()) or None for key in ("id", "version_id", "pretty_name")}
+    for key, value in distribution.items():
+        if value is None:
+            tree.note("platform.distribution." + key, f"The file os-release has no {key.upper()}.")
+    return distribution
 
 
 def _libc(tree):

@@ -1,0 +1,45 @@
+# Copyright: inference.host contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+name: taskset_args
+author: inference.host contributors (@inference-host)
+version_added: 0.1.0
+short_description: Arguments of taskset that place a command as the plan places an instance
+description:
+  - Renders the instance's CPUs; C(taskset) knows no memory policy, for which there is
+    P(inference.host.numactl_args#filter).
+  - The words hold neither C(taskset) itself nor anything that a shell would change.
+options:
+  _input:
+    description: One element of the plan's C(instances).
+    type: dict
+    required: true
+"""
+
+EXAMPLES = """
+# The values are those of the plan's instance chat-0 on CPUs 2-4.
+- name: Show the arguments
+  ansible.builtin.debug:
+    msg: "{{ inference_plan.instances[0] | inference.host.taskset_args }}"
+  # => ["--cpu-list", "2-4"]
+"""
+
+RETURN = """
+_value:
+  description: The words C(--cpu-list) and the CPUs' range.
+  type: list
+  elements: str
+"""
+
+from ansible_collections.inference.host.plugins.module_utils.command_prefix import taskset_args
+from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
+
+
+class FilterModule:
+    """The filter, as Ansible finds it."""
+
+    def filters(self):
+        return {"taskset_args": as_filter("taskset_args", taskset_args)}

@@ -1,0 +1,40 @@
+# Copyright: inference.host contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+name: undeployable
+author: inference.host contributors (@inference-host)
+version_added: 0.1.0
+short_description: Which services can be planned but not deployed yet
+description:
+  - Deployed are services of the runtime C(llama_cpp) without GPUs whose model has a source and a checksum.
+options:
+  _input:
+    description: The services with every key, as filter P(inference.host.services#filter) returns them.
+    type: list
+    required: true
+    elements: dict
+"""
+
+EXAMPLES = """
+- name: Say what stands in the way
+  ansible.builtin.debug:
+    msg: "{{ inference_services | inference.host.services | inference.host.undeployable }}"
+"""
+
+RETURN = """
+_value:
+  description: One sentence, or an empty text where all can be deployed.
+  type: str
+"""
+
+from ansible_collections.inference.host.plugins.module_utils.deployable import undeployable
+
+
+class FilterModule:
+    """The filter, as Ansible finds it."""
+
+    def filters(self):
+        return {"undeployable": undeployable}

@@ -1,0 +1,108 @@
+# Copyright: inference.host contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The few numbers of a GGUF header that a plan needs."""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.gguf import GgufError
+from ansible_collections.inference.host.plugins.module_utils.gguf_architectures import attention_layers
+from ansible_collections.inference.host.plugins.module_utils.gguf_types import FILE_TYPES
+from ansible_collections.inference.host.plugins.module_utils.gguf_values import Values
+
+LAYER = re.compile(r"^blk\.(\d{1,3})\.")
+INPUT = "token_embd.weight"
+
+NEEDED = ("architecture", "layers", "weights_bytes", "layer_bytes", "input_bytes", "output_bytes", "embedding_length",
+          "vocabulary", "query_length", "feed_forward_length", "experts", "attention")
+NEEDED_OF_LAYER = ("kind", "kv_heads", "key_length", "value_length", "window", "state_bytes")
+
+
+def model_facts(header):
+    """Return a model's facts, small and JSON-able, from its header (`gguf.read_gguf` or `gguf.read_model`).
+
+    {"architecture", "known": bool (what its layers keep of the past is known), "name" or null,
+     "quantisation" ("Q4_K_M") or null, "parameters", "layers", "context_length" or null, "embedding_length",
+     "vocabulary", "query_length" (numbers of all query heads, widest layer), "feed_forward_length" (widest layer),
+     "experts": {"used", "length"} or null, "weights_bytes" (all tensors), "layer_bytes" [of each layer],
+     "input_bytes" (token embedding), "output_bytes" (all the rest: norms and, if it is no tensor of its own shared
+     with the input, the head), "attention": [for each layer] or null (`gguf_architectures.attention_layers`)}
+
+    Raises GgufError for values that no model can have.
+    """
+    try:
+        values = Values(header["metadata"])
+        attention = attention_layers(values)
+    except GgufError as error:
+        raise GgufError("%s: %s." % (header["path"], error)) from None
+    metadata, tensors = header["metadata"], header["tensors"]
+    layer_bytes, input_bytes, output_bytes = _weights(tensors, values.layers)
+    return {
+        "architecture": values.architecture,
+        "known": attention is not None,
+        "name": _text(metadata.get("general.name")),
+        "quantisation": FILE_TYPES.get(metadata.get("general.file_type")),
+        "parameters": sum(tensor["elements"] for tensor in tensors),
+        "layers": values.layers,
+        "context_length": values.number("context_length"),
+        "embedding_length": values.number("embedding_length", 0),
+        "vocabulary": _vocabulary(header, values),
+        "query_length": max(values.heads, default=0) * values.head_length("key", False),
+        "feed_forward_length": max(values.feed_forward, default=0),
+        "experts": _experts(values),
+        "weights_bytes": sum(layer_bytes) + input_bytes + output_bytes,
+        "layer_bytes": layer_bytes,
+        "input_bytes": input_bytes,
+        "output_bytes": output_bytes,
+        "attention": attention,
+    }
+
+
+def check_facts(facts):
+    """Return `facts` when they are a model's facts, as `model_facts` makes them; raise PlanError for anything else."""
+    if not isinstance(facts, dict):
+        raise PlanError("model.header is %r; it must be the facts that module inference.host.gguf_info returns." % (
+            facts,))
+    missing = [key for key in NEEDED if key not in facts]
+    if missing:
+        raise PlanError("model.header has no %s; it must be the facts that module inference.host.gguf_info returns." %
+                        " and no ".join(missing))
+    for layer in facts["attention"] or []:
+        if not isinstance(layer, dict) or not set(NEEDED_OF_LAYER) <= set(layer):
+            raise PlanError("model.header.attention has %r; each layer must have %s." % (
+                layer, ", ".join(NEEDED_OF_LAYER)))
+    return facts
+
+
+def _weights(tensors, layers):
+    """Return (bytes of each layer, of the input, of all the rest)."""
+    layer_bytes, input_bytes, output_bytes = [0] * layers, 0, 0
+    for tensor in tensors:
+        match = LAYER.match(tensor["name"])
+        if match and int(match.group(1)) < layers:
+            layer_bytes[int(match.group(1))] += tensor["bytes"]
+        elif tensor["name"] == INPUT:
+            input_bytes += tensor["bytes"]
+        else:
+            output_bytes += tensor["bytes"]
+    return layer_bytes, input_bytes, output_bytes
+
+
+def _vocabulary(header, values):
+    """Return the number of tokens: the embedding's columns, else what the tokenizer has."""
+    for tensor in header["tensors"]:
+        if tensor["name"] == INPUT and len(tensor["shape"]) == 2:
+            return tensor["shape"][1]
+    return values.number("vocab_size", header["array_lengths"].get("tokenizer.ggml.tokens", 0))
+
+
+def _experts(values):
+    used = max(values.per_layer("expert_used_count", []), default=0)
+    lengths = values.per_layer("expert_feed_forward_length", values.feed_forward)
+    return {"used": used, "length": max(lengths, default=0)} if used else None
+
+
+def _text(value):
+    return value if isinstance(value, str) else None

@@ -1,0 +1,220 @@
+# Copyright: inference.host contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One instance of the plan: its GPUs, memory, NUMA nodes, CPUs and port, each with its reason."""
+
+from __future__ import annotations
+
+from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list, format_cpu_mask
+from ansible_collections.inference.host.plugins.module_utils.environment import instance_environment
+from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.gpus import check_whole_model, fit_layers, take_gpus
+from ansible_collections.inference.host.plugins.module_utils.model_memory import instance_memory
+from ansible_collections.inference.host.plugins.module_utils.nodes import choose_nodes
+from ansible_collections.inference.host.plugins.module_utils.release import release_file
+
+COPIED = ("runtime", "arguments", "context", "parallel", "batch", "ubatch", "cache_type", "cache_ram_mib",
+          "hugepages_mib")
+VLLM_CACHE_MIB = 4096
+"""vLLM's own default for its KV cache on CPUs, where the model's numbers are not known."""
+
+
+def memory_parts(service):
+    """Return MiB that one instance needs, by part: weights, kv_cache, compute and prompt_cache."""
+    parts = instance_memory(service["model"], service["context"], service["parallel"], service["cache_type"],
+                            service["ubatch"], service["cache_ram_mib"])
+    if service["runtime"] == "vllm" and not parts["kv_cache"]:
+        parts["kv_cache"] = VLLM_CACHE_MIB
+    return parts
+
+
+class Placer:
+    """Places instances one after the other on what is left of a host; `warnings` collects what a person should know."""
+
+    def __init__(self, nodes, gpus, policy):
+        """nodes: nodes.Nodes. gpus: usable GPUs in PCI order. policy: as check_policy returns it."""
+        self.nodes = nodes
+        self.gpus = list(gpus)
+        self.policy = policy
+        self.warnings = []
+
+    def place(self, service, index, threads, threads_reason, home=None):
+        """Return the instance, still without a port and environment. home: the node that it must have, or None."""
+        name = "%s-%d" % (service["name"], index)
+        if (service["threads_batch"] or 0) > threads:
+            raise PlanError("%s: threads_batch is %d; it must be at most threads (%d), which are the CPUs it has." % (
+                name, service["threads_batch"], threads))
+        reasons = {"threads": threads_reason}
+        memory = memory_parts(service)
+        gpus = take_gpus(self.gpus, service["gpus"], service["numa"])
+        gpu_layers, host_mib, gpu_mib = self._split_memory(service, name, memory, gpus, reasons)
+        needed = host_mib + service["hugepages_mib"]
+        self._check_memory(name, memory, needed, gpu_mib)
+        numa_policy, chosen, threads_from = self._choose(service, name, threads, needed, gpus, home, reasons)
+        cpus = self.nodes.take(threads_from, threads, needed)
+        if len(cpus) < threads:
+            raise PlanError("%s needs %d CPUs of whole cores on NUMA node(s) %s; %d are left; lower threads, or set "
+                            "numa: off." % (name, threads, format_cpu_list(threads_from), len(cpus)))
+        reasons["cpus"] = self._cpus_reason(threads)
+        reasons["memory"] = memory_reason(service, memory, host_mib, gpu_mib, len(gpus))
+        if service["profile"]:
+            reasons["profile"] = "profile: %s was set by the user; what the service sets itself wins" % service["profile"]
+        model = service["model"]
+        instance = {key: service[key] for key in COPIED}
+        instance.update({
+            "name": name,
+            "service": service["name"],
+            "index": index,
+            "unit": "inference-%s@%d.service" % (service["name"], index),
+            "model": model["name"],
+            "model_file": release_file(model) if model["source"] and model["sha256"] else None,
+            "cpus": cpus,
+            "cpu_range": format_cpu_list(cpus),
+            "cpu_mask": format_cpu_mask(cpus),
+            "numa_policy": numa_policy,
+            "numa_nodes": sorted(chosen),
+            "numa_range": format_cpu_list(chosen),
+            "threads": threads,
+            "threads_batch": service["threads_batch"] or threads,
+            "gpus": [gpu["address"] for gpu in gpus],
+            "gpu_layers": gpu_layers,
+            "memory_mib": memory,
+            "host_memory_mib": needed,
+            "gpu_memory_mib": gpu_mib,
+            "reasons": reasons,
+        })
+        return instance, gpus
+
+    def _split_memory(self, service, name, memory, gpus, reasons):
+        """Return (gpu_layers or None, MiB in RAM, MiB on each GPU)."""
+        whole = sum(memory.values())
+        if not gpus:
+            return None, whole, 0
+        room = self._gpu_room(service, memory, gpus)
+        if service["runtime"] == "llama_cpp":
+            layers, on_gpus, reasons["gpu_layers"], warning = fit_layers(service, name, memory, room)
+            self.warnings += [warning] if warning else []
+        else:
+            check_whole_model(name, memory, room)
+            layers, on_gpus = None, memory["weights"] + memory["kv_cache"]
+        reasons["gpus"] = "%s" % ", ".join("%s (%s)" % (gpu["address"], near(gpu)) for gpu in gpus)
+        each = -(-round(on_gpus) // len(gpus)) + memory["compute"] if on_gpus else 0
+        return layers, max(0, whole - round(on_gpus)), each
+
+    def _gpu_room(self, service, memory, gpus):
+        """Return MiB that the instance's GPUs have in all for weights and KV cache, or None where it is not known."""
+        rooms = []
+        for gpu in gpus:
+            if gpu["memory_mib"] is None and not service["gpu_memory_mib"]:
+                return None
+            free = gpu["memory_mib"] - self.policy["gpu_headroom_mib"] if gpu["memory_mib"] else None
+            limits = [limit for limit in (free, service["gpu_memory_mib"]) if limit is not None]
+            rooms.append(max(0, min(limits) - memory["compute"]))
+        # Layers are spread evenly, so the smallest card sets the measure.
+        return min(rooms) * len(rooms)
+
+    def _check_memory(self, name, memory, needed, gpu_mib):
+        if needed <= self.nodes.left_mib:
+            return
+        raise PlanError(
+            "%s needs %d MiB (weights %d + KV cache %d + compute %d + prompt cache %d%s); the host has %d MiB left of "
+            "%d; choose a smaller model, context, parallel, cache_ram_mib or fewer instances." % (
+                name, needed, memory["weights"], memory["kv_cache"], memory["compute"], memory["prompt_cache"],
+                ", of which a part lies on its GPUs" if gpu_mib else "", max(0, self.nodes.left_mib),
+                self.nodes.total_mib))
+
+    def _choose(self, service, name, threads, needed, gpus, home, reasons):
+        """Return (policy, NUMA nodes of the policy, nodes that the CPUs come from); sets reasons["numa"]."""
+        numa = service["numa"] if home is None else home
+        if gpus and numa not in ("interleave", "off") and len(self.nodes.order) > 1:
+            return self._choose_near(numa, name, threads, needed, gpus, reasons)
+        policy, chosen, reasons["numa"], warning = choose_nodes(self.nodes, numa, name, threads, needed)
+        if home is not None and policy == "bind":
+            reasons["numa"] = "one instance a NUMA node: node %d" % home
+        self.warnings += [warning] if warning else []
+        return policy, chosen, chosen
+
+    def _choose_near(self, numa, name, threads, needed, gpus, reasons):
+        """The nodes of an instance with GPUs: theirs, where it is known and has room, else no binding."""
+        near_nodes = sorted({gpu["numa_node"] for gpu in gpus if gpu["numa_node"] is not None})
+        known = all(gpu["numa_node"] is not None for gpu in gpus)
+        if isinstance(numa, int):
+            if known and near_nodes != [numa]:
+                raise PlanError("%s: numa is %d and its GPUs are at node(s) %s; leave numa at auto, or set it to off." % (
+                    name, numa, format_cpu_list(near_nodes)))
+            policy, chosen, reasons["numa"], _none = choose_nodes(self.nodes, numa, name, threads, needed)
+            return policy, chosen, chosen
+        if not known:
+            return self._unbound(name, threads, needed, reasons, "the NUMA node of its GPU is not known")
+        here = (sum(map(self.nodes.free, near_nodes)) >= threads
+                and sum(self.nodes.memory_mib[node] for node in near_nodes) >= needed)
+        if not here or not set(near_nodes) <= set(self.nodes.homes):
+            return self._unbound(name, threads, needed, reasons, "node(s) %s of its GPUs have less free than %d CPUs "
+                                 "and %d MiB" % (format_cpu_list(near_nodes), threads, needed))
+        if len(near_nodes) == 1:
+            reasons["numa"] = "node %d is its GPU's own" % near_nodes[0]
+            return "bind", near_nodes, near_nodes
+        reasons["numa"] = "its GPUs are at nodes %s" % format_cpu_list(near_nodes)
+        return "interleave", near_nodes, near_nodes
+
+    def _unbound(self, name, threads, needed, reasons, why):
+        """CPUs of as few nodes as hold the instance, without binding it to them."""
+        reasons["numa"] = why + ": not bound"
+        self.warnings.append("%s is not bound to a NUMA node: %s." % (name, why))
+        return "none", list(self.nodes.order), self.nodes.holding(threads, needed) or list(self.nodes.order)
+
+    def _cpus_reason(self, threads):
+        if self.policy["smt"]:
+            return "%d hardware threads of whole cores of its own (topology_smt)" % threads
+        return "first thread of each of %d physical cores of its own" % threads
+
+
+def near(gpu):
+    return "NUMA node not known" if gpu["numa_node"] is None else "node %d" % gpu["numa_node"]
+
+
+def memory_reason(service, memory, host_mib, gpu_mib, gpu_count):
+    """Return the sum in words, and where its parts come from."""
+    model = service["model"]
+    origin = "numbers in the service" if model["weights_mib"] else "the model's header" if model["header"] else "no numbers"
+    text = "weights %d + KV cache %d + compute %d + prompt cache %d MiB by %s" % (
+        memory["weights"], memory["kv_cache"], memory["compute"], memory["prompt_cache"], origin)
+    if not gpu_count:
+        return text
+    return text + "; %d MiB in RAM, %d MiB on each of %d GPU(s)" % (host_mib, gpu_mib, gpu_count)
+
+
+def finish(placed, services, policy):
+    """Set each instance's port and environment. placed: (instance, its GPUs) pairs, service by service."""
+    give_ports([instance for instance, _gpus in placed], services, policy)
+    by_name = {service["name"]: service for service in services}
+    for instance, gpus in placed:
+        instance["environment"] = instance_environment(instance, by_name[instance["service"]], gpus)
+
+
+def give_ports(instances, services, policy):
+    """Set each instance's port: the service's own port counting up, else the next free one from `first_port`.
+
+    Raises PlanError when two instances, or an instance and nginx, would listen on the same port.
+    """
+    own = {service["name"]: service["port"] for service in services if service["port"]}
+    taken = {policy["listen_port"]: "nginx (nginx_listen_port)"}
+
+    def give(instance, port, reason):
+        if port > 65535:
+            raise PlanError("%s: port is %d; ports end at 65535." % (instance["name"], port))
+        if port in taken:
+            raise PlanError("%s: port %d is already used by %s; give one of them another port." % (
+                instance["name"], port, taken[port]))
+        taken[port] = instance["name"]
+        instance["port"] = port
+        instance["reasons"]["port"] = reason
+
+    for instance in instances:
+        if instance["service"] in own:
+            give(instance, own[instance["service"]] + instance["index"], "port was set by the user")
+    port = policy["first_port"]
+    for instance in instances:
+        if instance["service"] not in own:
+            while port in taken:
+                port += 1
+            give(instance, port, "next free port from topology_first_port")

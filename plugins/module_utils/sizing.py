@@ -1,0 +1,204 @@
+# Copyright: inference.host contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How many instances each service has and how many threads each of them gets, before any of them has a place.
+
+The numbers rest on the host and on all wishes together, never on where something was placed. So one service more can
+take threads from the others, and never gives them any.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.placement import (
+    default_housekeeping,
+    node_of_cpus,
+    node_order,
+    service_limit,
+)
+
+
+def count_instances(service, homes, gpu_count):
+    """Return how many instances a checked service has on a host with so many usable GPUs.
+
+    homes: ids of the nodes with CPUs and memory. Raises PlanError for one a GPU on a host without.
+    """
+    if service["instances"] == "per_numa_node":
+        return max(1, len(homes))
+    if service["instances"] == "per_gpu":
+        if gpu_count < service["gpus"]:
+            raise PlanError("%s: instances is per_gpu with gpus %d; the host has %d usable GPUs." % (
+                service["name"], service["gpus"], gpu_count))
+        return gpu_count // service["gpus"]
+    return service["instances"]
+
+
+class Room:
+    """The CPUs that services may have, by NUMA node: one a core, or with `smt` all siblings of it.
+
+    total: {node id: CPUs}; free: the same without housekeeping. width: CPUs of the widest core. gpus: {node id or None:
+    usable GPUs there}. unit, limit: what a CPU is here and what limits their number, in words.
+    """
+
+    def __init__(self, topology, cores, smt, gpus):
+        self.owner = node_of_cpus(topology)
+        self.first = node_order(topology)[0]["id"]
+        self.smt = smt
+        self.width = max(map(len, cores)) if smt else 1
+        self.total = self.by_node(cores)
+        self.free = dict(self.total)
+        self.gpus = gpus
+        self.unit = "hardware thread" if smt else "physical core"
+        quota = service_limit(topology, "quota_cpus")
+        self.limit = " within its CPU quota of %g" % quota if quota else ""
+
+    def by_node(self, cores):
+        """Return {node id: CPUs} of some cores."""
+        counts = {}
+        for core in cores:
+            node = self.owner.get(core[0], self.first)
+            counts[node] = counts.get(node, 0) + (len(core) if self.smt else 1)
+        return counts
+
+    def keep(self, housekeeping):
+        """Take the housekeeping cores out of what is free."""
+        for node, count in self.by_node(housekeeping).items():
+            self.free[node] -= count
+
+    def count(self):
+        return sum(self.total.values())
+
+    def free_count(self):
+        return sum(self.free.values())
+
+
+def housekeeping_count(wish, services, counts, room):
+    """Return (cores kept for the OS, nginx and interrupts, warning or None).
+
+    The user's number holds. The default gives way to what services say they want.
+    """
+    if wish is not None:
+        return wish, None
+    wanted = 0
+    for service in services:
+        count = counts[service["name"]]
+        wanted += count * (stated(service, count, room) or (1, ""))[0]
+    default = default_housekeeping(room.count() // room.width)
+    kept = max(0, min(default, (room.count() - wanted) // room.width))
+    if kept == default or wanted > room.count():
+        return kept, None
+    return kept, ("%d core(s) instead of %d are kept for the OS, nginx and interrupts, since the services want %d of the "
+                  "%d %ss." % (kept, default, wanted, room.count(), room.unit))
+
+
+def threads_wanted(services, counts, room, holding):
+    """Return {service name: (threads of each instance, reason)}.
+
+    counts: {service name: instances}. holding: {service name: ids of the nodes whose memory holds an instance}.
+    `threads` set by the user wins. `cpu_share` is a fraction of the host's physical cores, with `numa: N` of that
+    node's, rounded down, at least one a service, split evenly over its instances. Services that say neither share
+    equally what is left, each no more than keeps its instances within one NUMA node.
+    """
+    answer = {}
+    for service in services:
+        wish = stated(service, counts[service["name"]], room)
+        if wish:
+            answer[service["name"]] = wish
+    open_ended = [service for service in services if service["name"] not in answer]
+    left = room.free_count() - sum(threads * counts[name] for name, (threads, _reason) in answer.items())
+    pinned = pinned_threads(services, counts, answer)
+    free = {node: count - pinned.get(node, 0) for node, count in room.free.items()}
+    for service in open_ended:
+        equal = left // len(open_ended) // counts[service["name"]]
+        cap, why = node_cap(service, open_ended, counts, room, free, holding[service["name"]])
+        reason = "one thread a %s: an equal part of the %d that are free" % (room.unit, max(left, 0))
+        if cap is not None and cap < equal:
+            equal, reason = cap, reason + ", " + why
+        answer[service["name"]] = whole_cores(equal, room.width), reason
+    return answer
+
+
+def stated(service, count, room):
+    """Return (threads, reason) of a service that says how many it wants, or None."""
+    if service["threads"]:
+        return service["threads"], "threads: %d was set by the user" % service["threads"]
+    if not service["cpu_share"]:
+        return None
+    node = service["numa"] if isinstance(service["numa"], int) else None
+    of = room.total.get(node, 0) if node is not None else room.count()
+    # Rounded first: 0.29 x 100 is a hair below 29 in binary.
+    share = math.floor(round(service["cpu_share"] * of, 6)) // count
+    reason = "cpu_share %g of %d %ss" % (service["cpu_share"], of, room.unit)
+    reason += " of node %d" % node if node is not None else ""
+    return whole_cores(share, room.width), reason + (", over %d instances" % count if count > 1 else "")
+
+
+def whole_cores(threads, width):
+    """Round down to whole cores where siblings run threads; at least one thread."""
+    return max(1, threads - threads % width if threads > width else threads)
+
+
+def pinned_threads(services, counts, answer):
+    """Return {node: threads} of services that name a node and say how many threads they want."""
+    pinned = {}
+    for service in services:
+        if isinstance(service["numa"], int) and service["name"] in answer:
+            threads = answer[service["name"]][0] * counts[service["name"]]
+            pinned[service["numa"]] = pinned.get(service["numa"], 0) + threads
+    return pinned
+
+
+def node_cap(service, open_ended, counts, room, free, holding):
+    """Return (most threads an instance of an open-ended service may have, why), or (None, None) without a bound.
+
+    free: {node: CPUs} that no service with a stated size is pinned to. holding: nodes whose memory holds an instance.
+    """
+    if isinstance(service["numa"], int):
+        same = sum(counts[other["name"]] for other in open_ended if other["numa"] == service["numa"])
+        return free.get(service["numa"], 0) // same, "no more than node %d has" % service["numa"]
+    if service["numa"] != "auto" or len(free) == 1:
+        return None, None
+    if service["instances"] == "per_numa_node":
+        return min(free.get(node, 0) for node in holding) if holding else None, "no more than the smallest node has"
+    if service["gpus"] and set(room.gpus) & set(free):
+        return gpu_cap(service, open_ended, counts, room, free), "no more than the nodes of its GPUs have"
+    together = sum(counts[other["name"]] for other in open_ended if other["numa"] not in ("interleave", "off"))
+    sizes = [free[node] for node in holding if node in free]
+    return fitting_threads(sizes, together) if sizes else None, "no more than fit one NUMA node"
+
+
+def gpu_cap(service, open_ended, counts, room, free):
+    """Most threads with which every GPU instance can have CPUs of its GPU's node, wherever the GPUs are given out."""
+    wanted = sum(counts[other["name"]] * other["gpus"] for other in open_ended)
+    caps = []
+    for node, there in room.gpus.items():
+        if node in free:
+            caps.append(free[node] // max(1, min(wanted, there) // service["gpus"]))
+    return min(caps)
+
+
+def fitting_threads(sizes, count):
+    """Return the largest number of threads with which `count` equal instances fit nodes of these sizes, each into one;
+    0 where they do not fit with one thread either."""
+    for threads in range(max(sizes, default=0), 0, -1):
+        if sum(size // threads for size in sizes if size > 0) >= count:
+            return threads
+    return 0
+
+
+def check_sum(services, counts, threads, room):
+    """Raise PlanError, showing the sum, when the instances' threads exceed the CPUs that services may use."""
+    kept = room.count() - room.free_count()
+    parts, total = [], kept
+    for service in services:
+        count, each = counts[service["name"]], threads[service["name"]][0]
+        total += count * each
+        label = "%s %d" % (service["name"], count * each)
+        parts.append(label if count == 1 else "%s (%d x %d)" % (label, count, each))
+    if total > room.count():
+        parts += ["housekeeping %d" % kept] if kept else []
+        raise PlanError(
+            "inference_services want %s = %d threads, host has %d %ss%s; lower threads, cpu_share or instances%s."
+            % (" + ".join(parts), total, room.count(), room.unit, room.limit,
+               ", or topology_housekeeping_cores" if kept else ""))
