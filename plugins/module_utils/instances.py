@@ -45,11 +45,12 @@ class Placer:
                 name, service["threads_batch"], threads))
         reasons = {"threads": threads_reason}
         memory = memory_parts(service)
-        gpus = take_gpus(self.gpus, service["gpus"], service["numa"])
+        numa = service["numa"] if home is None else home
+        gpus = take_gpus(self.gpus, service["gpus"], numa)
         gpu_layers, host_mib, gpu_mib = self._split_memory(service, name, memory, gpus, reasons)
         needed = host_mib + service["hugepages_mib"]
         self._check_memory(name, memory, needed, gpu_mib)
-        numa_policy, chosen, threads_from = self._choose(service, name, threads, needed, gpus, home, reasons)
+        numa_policy, chosen, threads_from = self._choose(service, name, threads, needed, gpus, numa, reasons)
         cpus = self.nodes.take(threads_from, threads, needed)
         if len(cpus) < threads:
             raise PlanError("%s needs %d CPUs of whole cores on NUMA node(s) %s; %d are left; lower threads, or set "
@@ -122,16 +123,24 @@ class Placer:
                 ", of which a part lies on its GPUs" if gpu_mib else "", max(0, self.nodes.left_mib),
                 self.nodes.total_mib))
 
-    def _choose(self, service, name, threads, needed, gpus, home, reasons):
+    def _choose(self, service, name, threads, needed, gpus, numa, reasons):
         """Return (policy, NUMA nodes of the policy, nodes that the CPUs come from); sets reasons["numa"]."""
-        numa = service["numa"] if home is None else home
         if gpus and numa not in ("interleave", "off") and len(self.nodes.order) > 1:
             return self._choose_near(numa, name, threads, needed, gpus, reasons)
         policy, chosen, reasons["numa"], warning = choose_nodes(self.nodes, numa, name, threads, needed)
-        if home is not None and policy == "bind":
-            reasons["numa"] = "one instance a NUMA node: node %d" % home
-        self.warnings += [warning] if warning else []
+        if numa != service["numa"] and policy == "bind":
+            reasons["numa"] = "one instance a NUMA node: node %d" % numa
+        if warning:
+            self.warnings.append(warning + self._smaller(service, needed))
         return policy, chosen, chosen
+
+    def _smaller(self, service, needed):
+        """Advice for an instance that was spread although the plan chose its threads."""
+        fitting = self.nodes.holding_mib(needed)
+        best = max(fitting, key=self.nodes.free, default=None)
+        if service["threads"] or service["cpu_share"] or best is None or not self.nodes.free(best):
+            return ""
+        return " With threads: %d it is bound to node %d." % (self.nodes.free(best), best)
 
     def _choose_near(self, numa, name, threads, needed, gpus, reasons):
         """The nodes of an instance with GPUs: theirs, where it is known and has room, else no binding."""

@@ -160,6 +160,9 @@ def check_node(nodes, numa, name, threads, memory_mib):
 
 
 def free_parts(nodes):
-    """Return what is free on each node in words."""
-    return ", ".join("node %d: %d CPUs, %d MiB" % (node, nodes.free(node), nodes.memory_mib[node])
-                     for node in nodes.homes) or "nothing"
+    """Return what is free in words: on each of two nodes, else the most that any node has."""
+    if len(nodes.homes) <= 2:
+        return ", ".join("node %d: %d CPUs, %d MiB" % (node, nodes.free(node), nodes.memory_mib[node])
+                         for node in nodes.homes) or "nothing"
+    return "at most %d CPUs and %d MiB on any of %d nodes" % (
+        max(map(nodes.free, nodes.homes)), max(nodes.memory_mib[node] for node in nodes.homes), len(nodes.homes))
