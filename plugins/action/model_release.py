@@ -10,6 +10,7 @@ import time
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.inference.host.plugins.module_utils.gguf_facts import facts_of_file
 from ansible_collections.inference.host.plugins.module_utils.release import ReleaseError, check_content, scheme
 
 display = Display()
@@ -51,7 +52,7 @@ class ActionModule(ActionBase):
                 " file:///PATH for a file on the host" % source))
         self._check(local, os.path.basename(result["path"]))
         if result["status"] == "would_install":
-            return result
+            return dict(result, **facts_of_file(local))
         self._say("transferring %d MB" % (size // MB))
         return self._send(local, size)
 

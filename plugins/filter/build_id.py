@@ -16,7 +16,8 @@ options:
     type: dict
     required: true
   ingredients:
-    description: What else goes in, such as the source's checksum and the build arguments.
+    description:
+      - What else goes in, such as the source's checksum and the build arguments, as texts, numbers, lists and mappings.
     type: list
     required: false
 """
@@ -25,6 +26,10 @@ EXAMPLES = """
 - name: Show the name
   ansible.builtin.debug:
     msg: "{{ inference_topology | inference.host.build_id([source_sha256, cmake_args]) }}"
+
+- name: Check that another source gives another name
+  ansible.builtin.assert:
+    that: inference_topology | inference.host.build_id(['a']) != inference_topology | inference.host.build_id(['b'])
 """
 
 RETURN = """

@@ -26,11 +26,11 @@ options:
 """
 
 EXAMPLES = """
-# The values are those of a host whose CPUs have AVX2, BMI2, FMA and F16C.
+# The values are those of a host whose CPUs have AVX2 and no AVX-512.
 - name: Show the variable of the environment
   ansible.builtin.debug:
     msg: "CFLAGS={{ inference_topology | inference.host.cflags | join(' ') }}"
-  # => "CFLAGS=-msse3 -mssse3 -msse4.1 -mpopcnt -msse4.2 -mbmi2 -mavx -mf16c -mfma -mavx2"
+  # => "CFLAGS=-msse3 -mssse3 -msse4.1 -mpopcnt -msse4.2 -mlzcnt -mbmi -mbmi2 -mavx -mf16c -mfma -mavx2"
 
 - name: Check that link-time optimisation can be had
   ansible.builtin.assert:

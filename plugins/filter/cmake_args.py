@@ -21,6 +21,13 @@ EXAMPLES = """
 - name: Show the arguments
   ansible.builtin.debug:
     msg: "{{ inference_topology | inference.host.cmake_args }}"
+
+# That host's CPUs have AVX2 and no AVX-512.
+- name: Check single arguments
+  ansible.builtin.assert:
+    that:
+      - "'-DGGML_AVX2=ON' in inference_topology | inference.host.cmake_args"
+      - "'-DGGML_AVX512=OFF' in inference_topology | inference.host.cmake_args"
 """
 
 RETURN = """

@@ -29,19 +29,12 @@ _value:
   type: str
 """
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.inference.host.plugins.module_utils.json_text import json_text as text_of
-
-
-def json_text(value):
-    try:
-        return text_of(value)
-    except TypeError as error:
-        raise AnsibleFilterError("json_text: a value cannot be written as JSON (%s)." % error) from error
+from ansible_collections.inference.host.plugins.module_utils.json_text import json_text
+from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
 
 
 class FilterModule:
     """The filter, as Ansible finds it."""
 
     def filters(self):
-        return {"json_text": json_text}
+        return {"json_text": as_filter("json_text", json_text)}

@@ -22,16 +22,24 @@ options:
 """
 
 EXAMPLES = """
-# The values are those of the plan's instance chat-0 on CPUs 2-4 of NUMA node 0.
-- name: Show the arguments
+- name: Show the command lines that measure where each instance runs
   ansible.builtin.debug:
-    msg: "{{ inference_plan.instances[0] | inference.host.numactl_args }}"
-  # => ["--physcpubind=2-4", "--membind=0"]
+    msg: "numactl {{ item | inference.host.numactl_args | join(' ') }} llama-bench --threads {{ item.threads }}"
+  loop: "{{ inference_plan.instances }}"
 
-- name: Show a command line
+- name: Show the arguments of an instance that is bound to node 0
   ansible.builtin.debug:
-    msg: "numactl {{ inference_plan.instances[0] | inference.host.numactl_args | join(' ') }} llama-bench"
-  # => "numactl --physcpubind=2-4 --membind=0 llama-bench"
+    msg: "{{ instance | inference.host.numactl_args }}"
+  vars:
+    instance: {name: chat-0, cpu_range: "0-7", numa_policy: bind, numa_range: "0"}
+  # => ["--physcpubind=0-7", "--membind=0"]
+
+- name: Show the arguments of an instance that is spread over two nodes
+  ansible.builtin.debug:
+    msg: "{{ instance | inference.host.numactl_args }}"
+  vars:
+    instance: {name: chat-0, cpu_range: "0-7,16-23", numa_policy: interleave, numa_range: "0-1"}
+  # => ["--physcpubind=0-7,16-23", "--interleave=0-1"]
 """
 
 RETURN = """

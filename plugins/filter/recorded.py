@@ -35,19 +35,12 @@ _value:
   type: dict
 """
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.inference.host.plugins.module_utils.recording import recorded as parts_of
-
-
-def recorded(text, path):
-    try:
-        return parts_of(text, path)
-    except ValueError as error:
-        raise AnsibleFilterError(str(error)) from error
+from ansible_collections.inference.host.plugins.module_utils.recording import recorded
+from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
 
 
 class FilterModule:
     """The filter, as Ansible finds it."""
 
     def filters(self):
-        return {"recorded": recorded}
+        return {"recorded": as_filter("recorded", recorded)}

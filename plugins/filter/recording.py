@@ -34,18 +34,12 @@ _value:
   type: str
 """
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.inference.host.plugins.module_utils.recording import recording as text_of
-
-
-def recording(topology, models=()):
-    if not isinstance(topology, dict):
-        raise AnsibleFilterError("recording takes a topology, which is a mapping; this is %r." % type(topology).__name__)
-    return text_of(topology, models)
+from ansible_collections.inference.host.plugins.module_utils.recording import recording
+from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
 
 
 class FilterModule:
     """The filter, as Ansible finds it."""
 
     def filters(self):
-        return {"recording": recording}
+        return {"recording": as_filter("recording", recording)}

@@ -28,11 +28,11 @@ options:
 """
 
 EXAMPLES = """
-# The values are those of a host with 16 cores whose CPUs have AVX2, BMI2, FMA and F16C.
+# The values are those of a host with 16 cores whose CPUs have AVX2 and no AVX-512.
 - name: Show the variable of the environment
   ansible.builtin.debug:
     msg: "RUSTFLAGS={{ inference_topology | inference.host.rustflags | join(' ') }}"
-  # => "RUSTFLAGS=-C target-feature=+sse3,+ssse3,+sse4.1,+popcnt,+sse4.2,+bmi2,+avx,+f16c,+fma,+avx2"
+  # => "RUSTFLAGS=-C target-feature=+sse3,+ssse3,+sse4.1,+popcnt,+sse4.2,+lzcnt,+bmi1,+bmi2,+avx,+f16c,+fma,+avx2"
 
 - name: Show what a build with link-time optimisation takes besides
   ansible.builtin.debug:

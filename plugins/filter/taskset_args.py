@@ -20,11 +20,17 @@ options:
 """
 
 EXAMPLES = """
-# The values are those of the plan's instance chat-0 on CPUs 2-4.
-- name: Show the arguments
+- name: Show the command lines that measure where each instance runs
   ansible.builtin.debug:
-    msg: "{{ inference_plan.instances[0] | inference.host.taskset_args }}"
-  # => ["--cpu-list", "2-4"]
+    msg: "taskset {{ item | inference.host.taskset_args | join(' ') }} llama-bench --threads {{ item.threads }}"
+  loop: "{{ inference_plan.instances }}"
+
+- name: Show the arguments of one instance
+  ansible.builtin.debug:
+    msg: "{{ instance | inference.host.taskset_args }}"
+  vars:
+    instance: {name: chat-0, cpu_range: "0-7"}
+  # => ["--cpu-list", "0-7"]
 """
 
 RETURN = """

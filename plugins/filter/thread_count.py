@@ -12,7 +12,8 @@ description:
   - Counts the physical cores that system services may use, one thread a core, and takes a share of them, rounded down,
     at least one.
   - The cores are online, allowed by cpuset and affinity, and no more than the CPU quota. They are the plan's, so that
-    O(share) gives what a service's C(cpu_share) gives; housekeeping cores are among them.
+    O(share) and O(node) give what a service of one instance gets by its C(cpu_share) and C(numa). Housekeeping cores
+    are among them.
 options:
   _input:
     description: The host, as module M(inference.host.topology) returns it.
@@ -24,7 +25,9 @@ options:
     required: false
     default: 1.0
   smt:
-    description: Whether each core counts as many threads as it has usable CPUs (SMT siblings).
+    description:
+      - Whether the cores' usable CPUs (SMT siblings) are counted instead. More threads than one core runs are rounded
+        down to whole cores.
     type: bool
     required: false
     default: false

@@ -31,10 +31,11 @@ _value:
 """
 
 from ansible_collections.inference.host.plugins.module_utils.deployable import undeployable
+from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
 
 
 class FilterModule:
     """The filter, as Ansible finds it."""
 
     def filters(self):
-        return {"undeployable": undeployable}
+        return {"undeployable": as_filter("undeployable", undeployable)}

@@ -143,8 +143,8 @@ def check_switch(name, value):
 def build_id(topology, ingredients=()):
     """Return 12 hexadecimal digits that name a build: equal for hosts that can share the binary.
 
-    `ingredients` are what else goes in (source checksum, arguments), a list of texts, numbers and lists of them; the
-    distribution stands for its C library. Raises PlanError for what is no list, or cannot be written as JSON.
+    `ingredients` are what else goes in (source checksum, arguments), a list of texts, numbers, lists and mappings;
+    the distribution stands for its C library. Raises PlanError for what is no list, or cannot be written as JSON.
     """
     if not isinstance(ingredients, (list, tuple)):
         raise PlanError("ingredients is %s; it must be a list, such as [source_sha256]." % kind(ingredients))

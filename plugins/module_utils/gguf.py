@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import struct
 
 from ansible_collections.inference.host.plugins.module_utils.gguf_types import TENSOR_TYPES
@@ -53,10 +54,13 @@ def read_gguf(path):
 
     Raises GgufError for a file that is no whole GGUF file, OSError for one that cannot be read.
     """
-    with open(path, "rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
+    # Without O_NONBLOCK a pipe would be waited for without end.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
+        status = os.fstat(stream.fileno())
         try:
-            return dict(_Header(stream, size).read(), path=path, size_bytes=size)
+            if not stat.S_ISREG(status.st_mode):
+                raise GgufError("it is no file")
+            return dict(_Header(stream, status.st_size).read(), path=path, size_bytes=status.st_size)
         except GgufError as error:
             raise GgufError("%s: %s." % (path, error)) from None
 
@@ -99,7 +103,7 @@ def _check_shards(path, headers, tensors):
     for number, header in enumerate(headers):
         says = (header["metadata"].get("split.no", 0), header["metadata"].get("split.count", 0) or 1)
         if says != (number, len(headers)):
-            raise GgufError("%s: it says that it is part %r of %r, but it lies as part %d of %d." % (
+            raise GgufError("%s: split.no and split.count are %r and %r; in a part of that name they are %d and %d." % (
                 header["path"], says[0], says[1], number, len(headers)))
     names = [tensor["name"] for tensor in tensors]
     if len(set(names)) != len(names):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
-from ansible_collections.inference.host.plugins.module_utils.gguf import GgufError
+from ansible_collections.inference.host.plugins.module_utils.gguf import GgufError, read_gguf
 from ansible_collections.inference.host.plugins.module_utils.gguf_architectures import attention_layers
 from ansible_collections.inference.host.plugins.module_utils.gguf_types import FILE_TYPES
 from ansible_collections.inference.host.plugins.module_utils.gguf_values import Values
@@ -16,7 +16,7 @@ LAYER = re.compile(r"^blk\.(\d{1,3})\.")
 INPUT = "token_embd.weight"
 
 NEEDED = ("architecture", "layers", "weights_bytes", "layer_bytes", "input_bytes", "output_bytes", "embedding_length",
-          "vocabulary", "query_length", "feed_forward_length", "experts", "attention")
+          "vocabulary", "query_length", "feed_forward_length", "recurrent_length", "experts", "attention")
 NEEDED_OF_LAYER = ("kind", "kv_heads", "key_length", "value_length", "window", "state_bytes")
 
 
@@ -26,9 +26,10 @@ def model_facts(header):
     {"architecture", "known": bool (what its layers keep of the past is known), "name" or null,
      "quantisation" ("Q4_K_M") or null, "parameters", "layers", "context_length" or null, "embedding_length",
      "vocabulary", "query_length" (numbers of all query heads, widest layer), "feed_forward_length" (widest layer),
+     "recurrent_length" (numbers that a state space layer computes of a token; 0 without),
      "experts": {"used", "length"} or null, "weights_bytes" (all tensors), "layer_bytes" [of each layer],
-     "input_bytes" (token embedding), "output_bytes" (all the rest: norms and, if it is no tensor of its own shared
-     with the input, the head), "attention": [for each layer] or null (`gguf_architectures.attention_layers`)}
+     "input_bytes" (token embedding), "output_bytes" (all the rest: norms and the head; a head that is the token
+     embedding is not counted twice), "attention": [for each layer] or null (`gguf_architectures.attention_layers`)}
 
     Raises GgufError for values that no model can have.
     """
@@ -43,7 +44,7 @@ def model_facts(header):
         "architecture": values.architecture,
         "known": attention is not None,
         "name": _text(metadata.get("general.name")),
-        "quantisation": FILE_TYPES.get(metadata.get("general.file_type")),
+        "quantisation": _quantisation(metadata.get("general.file_type")),
         "parameters": sum(tensor["elements"] for tensor in tensors),
         "layers": values.layers,
         "context_length": values.number("context_length"),
@@ -51,6 +52,7 @@ def model_facts(header):
         "vocabulary": _vocabulary(header, values),
         "query_length": max(values.heads, default=0) * values.head_length("key", False),
         "feed_forward_length": max(values.feed_forward, default=0),
+        "recurrent_length": _recurrent_length(values),
         "experts": _experts(values),
         "weights_bytes": sum(layer_bytes) + input_bytes + output_bytes,
         "layer_bytes": layer_bytes,
@@ -58,6 +60,26 @@ def model_facts(header):
         "output_bytes": output_bytes,
         "attention": attention,
     }
+
+
+def facts_of_file(path):
+    """Return {"facts": of the one model file `path`, or None, "facts_note": None, or why there are none}.
+
+    A part of a split model has no facts: its numbers would not be the model's.
+    """
+    if not path.endswith(".gguf"):
+        return {"facts": None, "facts_note": "%s is no GGUF file; others are not read." % path}
+    try:
+        header = read_gguf(path)
+        parts = header["metadata"].get("split.count") or 1
+        if parts != 1:
+            return {"facts": None, "facts_note": "%s is one of %s parts of a model; the numbers of one part say "
+                                                 "nothing." % (path, parts)}
+        return {"facts": model_facts(header), "facts_note": None}
+    except OSError as error:
+        return {"facts": None, "facts_note": "%s cannot be read: %s." % (path, error.strerror)}
+    except GgufError as error:
+        return {"facts": None, "facts_note": str(error)}
 
 
 def check_facts(facts):
@@ -98,10 +120,19 @@ def _vocabulary(header, values):
     return values.number("vocab_size", header["array_lengths"].get("tokenizer.ggml.tokens", 0))
 
 
+def _recurrent_length(values):
+    groups_states = values.number("ssm.group_count", 0) * values.number("ssm.state_size", 0)
+    return 2 * values.number("ssm.inner_size", 0) + 2 * groups_states + values.number("ssm.time_step_rank", 0)
+
+
 def _experts(values):
     used = max(values.per_layer("expert_used_count", []), default=0)
     lengths = values.per_layer("expert_feed_forward_length", values.feed_forward)
     return {"used": used, "length": max(lengths, default=0)} if used else None
+
+
+def _quantisation(file_type):
+    return FILE_TYPES.get(file_type) if isinstance(file_type, int) else None
 
 
 def _text(value):

@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import re
+
 from ansible_collections.inference.host.plugins.module_utils.gguf import GgufError
 
 MAX_LAYERS = 512
 """llama.cpp's own limit (LLAMA_MAX_LAYERS)."""
 MAX_NUMBER = 1 << 32
+NAME = re.compile(r"^[A-Za-z0-9_.-]{1,64}\Z")
 
 
 class Values:
@@ -22,7 +25,7 @@ class Values:
         """metadata: as `gguf.read_gguf` returns it."""
         self._metadata = metadata
         self.architecture = metadata.get("general.architecture")
-        if not isinstance(self.architecture, str) or not self.architecture:
+        if not isinstance(self.architecture, str) or not NAME.match(self.architecture):
             raise GgufError("general.architecture is %r; it must be a name" % (self.architecture,))
         self.layers = self.number("block_count", 0)
         if self.layers > MAX_LAYERS:

@@ -14,13 +14,15 @@ from ansible_collections.inference.host.plugins.module_utils.placement import (
     node_of_cpus,
     usable_cores,
 )
+from ansible_collections.inference.host.plugins.module_utils.sizing import whole_cores
 
 
 def thread_count(topology, share=1.0, smt=False, node=None):
     """Return the threads for a share of the physical cores that system services may use: one a core, at least one.
 
     The cores are the plan's (online, allowed by cpuset and affinity, within the CPU quota), with `node` those of that
-    NUMA node; the share of them is rounded down. With `smt` each core counts as many threads as it has usable CPUs.
+    NUMA node; the share of them is rounded down. With `smt` their CPUs are counted instead, and more threads than one
+    core runs are rounded down to whole cores, as the plan does it.
     Raises PlanError for a value that is not allowed, and where there is no such core.
     """
     check_topology(topology)
@@ -29,6 +31,7 @@ def thread_count(topology, share=1.0, smt=False, node=None):
     if not isinstance(smt, bool):
         raise PlanError("smt is %s; it must be true or false." % kind(smt))
     cores = usable_cores(topology, smt)
+    width = max(map(len, cores), default=1) if smt else 1
     if node is not None:
         check_node(topology, node)
         owner = node_of_cpus(topology)
@@ -36,9 +39,9 @@ def thread_count(topology, share=1.0, smt=False, node=None):
     if not cores:
         where = "The host" if node is None else "NUMA node %d" % node
         raise PlanError("%s has no CPU that system services may use (cpuset, affinity, quota)." % where)
+    count = sum(map(len, cores)) if smt else len(cores)
     # Rounded first: 0.29 x 100 is a hair below 29 in binary.
-    cores = cores[: max(1, math.floor(round(share * len(cores), 6)))]
-    return sum(map(len, cores)) if smt else len(cores)
+    return whole_cores(math.floor(round(share * count, 6)), width)
 
 
 def check_node(topology, node):

@@ -14,11 +14,13 @@ from ansible_collections.inference.host.plugins.module_utils.gguf_facts import c
 MIB = 1 << 20
 CONTEXT_STEP = 256
 """llama.cpp rounds contexts and sliding windows up to so many tokens."""
-CACHE_TYPES = {"f32": (1, 4), "f16": (1, 2), "bf16": (1, 2), "q8_0": (32, 34), "q5_1": (32, 24), "q5_0": (32, 22),
-               "q4_1": (32, 20), "q4_0": (32, 18), "iq4_nl": (32, 18)}
-"""Numbers in a block and bytes of a block, by what --cache-type-k and --cache-type-v take."""
+CACHE_TYPES = {"f16": (1, 2), "bf16": (1, 2), "q8_0": (32, 34), "q5_1": (32, 24), "q5_0": (32, 22), "q4_1": (32, 20),
+               "q4_0": (32, 18), "iq4_nl": (32, 18)}
+"""Numbers in a block and bytes of a block, by what --cache-type-k and --cache-type-v take (f32, which needs further
+memory for its conversion, is left out)."""
 UNKNOWN_COMPUTE_MIB = 512
 """Convention, where nothing is known of a model."""
+UNKNOWN_LAYER = {"kv_heads": 1, "key_length": 0, "value_length": 0, "window": None, "state_bytes": 0}
 FLOAT_BYTES = 4
 MASK_BYTES = 2
 
@@ -47,24 +49,26 @@ def kv_cache_bytes(facts, context, parallel=1, cache_type="f16", ubatch=512):
     return total
 
 
-def compute_bytes(facts, ubatch=512, context=4096, parallel=1, cache_type="f16"):
+def compute_bytes(facts, ubatch=512, context=4096, parallel=1):
     """Return an estimate of llama-server's compute and output buffers on CPUs in bytes.
 
     For each token of a batch: the attention masks (2 bytes for each cell) and the numbers that are alive at once in
-    the biggest layer (4 bytes each); or the logits of one token for each slot, if they are more. The terms were fitted
-    to what llama-server (llama-cpp-python 0.3.36) reports for 40 made-up models of architectures llama, qwen3,
-    qwen3moe and gemma3, and are exact for Gemma 3 270M with f16 (0.1 MiB). Between -1 % and +45 % of the reports; the
-    big deviations are of cache type f32 and of models with tiny feed-forward layers. Architectures with recurrent
-    layers were not measured. A GPU's compute buffer is another.
+    the widest layer (4 bytes each); or the logits of one token for each slot, if they are more. The logits once more
+    for the output buffer, and two copies of a layer's recurrent states.
+    Fitted to what llama-server (llama-cpp-python 0.3.36) reports: equal within 0.1 MiB for Gemma 3 270M with f16 and
+    3 % below with quantised types (69 runs); between -6 % and +45 % for small made-up models of 20 architectures (44
+    runs), most within 5 %; small feed-forward layers and experts make it too high. Not measured: rwkv's recurrent
+    layers, and GPUs, whose compute buffers are others.
     """
     check_facts(facts)
     cells, tokens = _cells_and_tokens(context, parallel, ubatch)
-    layers = facts["attention"] or [{"kind": "full", "kv_heads": 0, "window": None}]
+    layers = facts["attention"] or [UNKNOWN_LAYER]
     # One mask for all layers that see the whole context and one for all with a window.
-    masked = {_layer_cells(layer, cells, tokens) for layer in layers if layer["kind"] not in ("none", "recurrent")}
+    masks = {bool(layer["window"]): _layer_cells(layer, cells, tokens) for layer in layers if layer["kv_heads"]}
     logits = parallel * facts["vocabulary"] * FLOAT_BYTES
     working = max(tokens * _alive_numbers(facts, layers) * FLOAT_BYTES, logits)
-    return tokens * sum(masked) * MASK_BYTES + working + logits + _converted_bytes(layers, cells, parallel, cache_type)
+    states = 2 * parallel * max((layer["state_bytes"] for layer in layers), default=0)
+    return tokens * sum(masks.values()) * MASK_BYTES + working + logits + states
 
 
 def instance_memory(model, context, parallel, cache_type, ubatch, cache_ram_mib):
@@ -77,7 +81,7 @@ def instance_memory(model, context, parallel, cache_type, ubatch, cache_ram_mib)
     weights = model.get("weights_mib")
     if weights is None:
         weights = _mib(check_facts(facts)["weights_bytes"]) if facts else 0
-    compute = _mib(compute_bytes(facts, ubatch, context, parallel, cache_type)) if facts else UNKNOWN_COMPUTE_MIB
+    compute = _mib(compute_bytes(facts, ubatch, context, parallel)) if facts else UNKNOWN_COMPUTE_MIB
     return {
         "weights": weights,
         "kv_cache": _mib(_model_kv_bytes(model, context, parallel, cache_type, ubatch)),
@@ -117,8 +121,7 @@ def _model_kv_bytes(model, context, parallel, cache_type, ubatch):
 
 def _cells_and_tokens(context, parallel, ubatch):
     """Return the cells of each slot's cache and the tokens of a batch (src/llama-context.cpp)."""
-    whole = _padded(context * parallel)
-    return _padded(whole // parallel), min(ubatch, whole)
+    return _padded(_padded(context * parallel) // parallel), min(ubatch, context * parallel)
 
 
 def _layer_cells(layer, cells, tokens):
@@ -128,25 +131,17 @@ def _layer_cells(layer, cells, tokens):
 
 
 def _alive_numbers(facts, layers):
-    """Return how many numbers are alive for one token, at most, in a layer's attention or feed-forward part."""
+    """Return how many numbers are alive for one token at most: in attention, feed-forward, experts or recurrence."""
     embedding, query = facts["embedding_length"], facts["query_length"]
     experts = facts["experts"] or {"used": 0, "length": 0}
     routed = experts["used"] * experts["length"]
     forward = max(facts["feed_forward_length"], routed)
-    key_values = max(layer["kv_heads"] * (layer["key_length"] + layer["value_length"]) if layer["kv_heads"] else 0
-                     for layer in layers)
+    key_values = max((layer["kv_heads"] * (layer["key_length"] + layer["value_length"]) for layer in layers), default=0)
     return max(
         2 * query + key_values + 3 * embedding,
         3 * forward + 3 * embedding + query,
-        2 * experts["used"] * embedding + routed + embedding + query)
-
-
-def _converted_bytes(layers, cells, parallel, cache_type):
-    """Return bytes of one layer's f32 cache as the f16 that flash attention wants."""
-    if cache_type != "f32":
-        return 0
-    return parallel * max(2 * _layer_cells(layer, cells, 0) * layer["kv_heads"] * (
-        layer["key_length"] + layer["value_length"]) if layer["kv_heads"] else 0 for layer in layers)
+        2 * experts["used"] * embedding + routed + embedding + query,
+        3 * facts["recurrent_length"] + embedding)
 
 
 def _row_bytes(numbers, head_length, cache_type):

@@ -38,6 +38,7 @@ DEVICE_WIDTH = 228
 DEVICE_HEIGHT = 24
 DEVICE_GAP = 6
 ROW_HEIGHT = 24
+EMPTY_PANEL = {"node": None, "cores": [], "captions": [], "devices": [], "memory": None}
 
 
 def cpu_states(topology, plan):
@@ -136,9 +137,9 @@ def layout(topology, plan, labels):
 
     labels: texts of the key to the cells; key: [(x, y)] of each, the upper left corner of its sample.
     panels, from top to bottom: {box, role "node", "unplaced" or "offline", node, cores: [{box, kind, cells}],
-    captions: [{kind, x, y}], devices: [{kind, device, users, box}], memory: null or {box, size_mib, parts}}, where
+    captions: [{kind, x, y}], devices: [{kind, device, users, box}], memory: {box, size_mib, parts} or None}, where
     cells are [{cpu, box}] and parts [{instance, mib, box}]. node is the topology's own entry; of role "node" without
-    one are the cores whose node nobody tells. table: {y, rows: [y]}, upper edges; one row without instances too.
+    one are the cores whose node nobody tells. table: {y, rows: [y]}, upper edges.
     """
     key = flow(labels, MARGIN + HEADER_HEIGHT)
     y = (key[-1][1] + KEY_HEIGHT if key else MARGIN + HEADER_HEIGHT) + 6
@@ -147,7 +148,7 @@ def layout(topology, plan, labels):
     memory = node_memory(topology, plan)
     grouped = [(node, split_kinds(topology, cores)) for node, cores in node_cores(topology)]
     # Cores share the panel with the devices if any node has some, and are as wide in all nodes.
-    pitch = (INNER - DEVICE_WIDTH - 20 if beside else INNER) / COLUMNS
+    pitch = core_pitch(INNER - DEVICE_WIDTH - 20 if beside else INNER)
     panels = []
     for node, groups in grouped:
         known = node["id"] if node else None
@@ -159,8 +160,9 @@ def layout(topology, plan, labels):
     if topology["cpus"]["offline"]:
         panels.append(offline_panel(y, topology["cpus"]["offline"]))
         y = below(panels[-1])
-    rows = [y + PANEL_HEAD + ROW_HEIGHT * number for number in range(max(1, len(plan["instances"])))]
-    return {"height": rows[-1] + ROW_HEIGHT + MARGIN, "key": key, "panels": panels, "table": {"y": y, "rows": rows}}
+    rows = [y + PANEL_HEAD + ROW_HEIGHT * number for number in range(len(plan["instances"]))]
+    return {"height": y + PANEL_HEAD + ROW_HEIGHT * len(rows) + MARGIN, "key": key, "panels": panels,
+            "table": {"y": y, "rows": rows}}
 
 
 def text_width(text, size):
@@ -195,12 +197,17 @@ def node_panel(y, node, groups, pitch, beside, memory):
     top = y + PANEL_HEAD + 2 + (BAR_HEIGHT + 10 if memory and memory[0] else 0)
     cores, captions, left = place_cores(x, top, groups, pitch)
     chips = place_devices(WIDTH - MARGIN - PADDING - DEVICE_WIDTH, top, beside, 1)
-    right = max([chip["box"][1] + DEVICE_HEIGHT for chip in chips] or [top])
+    right = max([chip["box"][1] + DEVICE_HEIGHT for chip in chips] or [left])
     return {
         "role": "node", "node": node, "box": (MARGIN, y, WIDTH - 2 * MARGIN, max(left, right) - y + PADDING),
         "cores": cores, "captions": captions, "devices": chips,
         "memory": place_memory((x, y + PANEL_HEAD + 2, INNER, BAR_HEIGHT), *memory) if memory else None,
     }
+
+
+def core_pitch(width):
+    """Return how far apart cores stand whose full row is `width` wide."""
+    return (width + CORE_GAP) / COLUMNS
 
 
 def place_cores(x, y, groups, pitch):
@@ -223,9 +230,9 @@ def place_cores(x, y, groups, pitch):
 
 
 def place_memory(box, size_mib, parts):
-    """Return the bar of a node's memory, an instance's part as long as its share; null where the size is unknown.
+    """Return the bar of a node's memory, each instance's part as long as its share.
 
-    A node whose instances want more than it has shows them all, with nothing free.
+    The bar of a node whose instances want more than it has, or is known to have, has nothing free.
     """
     x, y, width, height = box
     planned = sum(mib for _instance, mib in parts)
@@ -254,11 +261,8 @@ def device_panel(y, beside):
 def offline_panel(y, cpus):
     """Return the panel of the offline CPUs, of which the kernel tells neither core nor node."""
     cores, _captions, lower = place_cores(
-        MARGIN + PADDING, y + PANEL_HEAD + 2, [(None, [[cpu] for cpu in cpus])], INNER / COLUMNS)
+        MARGIN + PADDING, y + PANEL_HEAD + 2, [(None, [[cpu] for cpu in cpus])], core_pitch(INNER))
     return dict(EMPTY_PANEL, role="offline", cores=cores, box=(MARGIN, y, WIDTH - 2 * MARGIN, lower + PADDING - y))
-
-
-EMPTY_PANEL = {"node": None, "cores": [], "captions": [], "devices": [], "memory": None}
 
 
 def below(panel):

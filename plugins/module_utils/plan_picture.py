@@ -17,16 +17,16 @@ THEMES = {
     "light": {
         "page": "#ffffff", "panel": "#f6f8fa", "line": "#d0d7de", "edge": "#8c959f", "text": "#1f2328",
         "muted": "#57606a", "ink": "#1f2328", "kept": "#d8dee4", "hatch": "#b6bfc8",
-        "instances": ["#77aadd", "#ee9a78", "#55c0a0", "#f3a8ba", "#e8d67c", "#b9a3de", "#93d8f5", "#c0cc55"],
+        "instances": ["#57a9ef", "#eecd7d", "#6bae6d", "#d78899", "#addffb", "#ac9bc3", "#c9e2af", "#61e6cf"],
     },
     "dark": {
         "page": "#0d1117", "panel": "#161b22", "line": "#3d444d", "edge": "#6e7781", "text": "#e6edf3",
         "muted": "#9aa4af", "ink": "#0d1117", "kept": "#343b44", "hatch": "#525c68",
-        "instances": ["#6c9fd3", "#dd8a68", "#4cae91", "#de95a7", "#d3c16b", "#a892cf", "#83c6e2", "#adb94c"],
+        "instances": ["#5097d4", "#d4b670", "#609b62", "#bf7a89", "#9ac6df", "#998aae", "#b3c99c", "#58ccb8"],
     },
 }
-"""Colours by use. `ink` is text on the colours of instances. Those follow Paul Tol's "light" scheme, made to bear dark
-text and to be told apart with any colour vision (Tol, Colour Schemes, SRON/EPS/TN/09-002)."""
+"""Colours by use. `ink` is text on the colours of instances. Those were searched for: quiet, light enough for dark
+text, and any two of them far apart in CIE Lab, also for eyes that lack one kind of cones (see the tests)."""
 
 COLOURS = len(THEMES["light"]["instances"])
 IDLE_PART = 0.3
@@ -90,9 +90,12 @@ def fit(text, room, size):
     """Return the text, or as much of it as there is room for, with an ellipsis."""
     if text_width(text, size) <= room:
         return text
-    while text and text_width(text + "\N{HORIZONTAL ELLIPSIS}", size) > room:
-        text = text[:-1]
-    return text.rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+    left = room - text_width("\N{HORIZONTAL ELLIPSIS}", size)
+    kept = 0
+    while kept < len(text) and text_width(text[kept], size) <= left:
+        left -= text_width(text[kept], size)
+        kept += 1
+    return text[:kept].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def number(value):
@@ -148,7 +151,8 @@ class Picture:
                       patternUnits="userSpaceOnUse")
         add(pattern, "path", kind="hatch", d="M-1 1l2-2M0 6l6-6M5 7l2-2")
         add_box(self.root, (0, 0, WIDTH, height), "page")
-        add_text(self.root, MARGIN, MARGIN + 20, title, "text host", WIDTH - 2 * MARGIN, 20)
+        # Measured larger than it is: bold letters are wider.
+        add_text(self.root, MARGIN, MARGIN + 20, title, "text host", WIDTH - 2 * MARGIN, 23)
         add_text(self.root, MARGIN, MARGIN + 42, subtitle, "muted", WIDTH - 2 * MARGIN)
 
     def add_cpu(self, parent, state, instance, where, radius=3):
@@ -158,7 +162,7 @@ class Picture:
             return
         add_box(parent, where, "d%d" % (instance % COLOURS) if state == "idle" else state, radius)
         if state == "kept":
-            add_box(parent, where, "", radius).set("fill", "url(#%s)" % self.hatch)
+            add_box(parent, where, "hatched", radius).set("fill", "url(#%s)" % self.hatch)
         if state == "offline":
             x, y, width, height = where
             add(parent, "path", kind="struck", d="M%s %sL%s %s" % tuple(map(number, (x, y + height, x + width, y))))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
-from ansible_collections.inference.host.plugins.module_utils.placement import check_topology
+from ansible_collections.inference.host.plugins.module_utils.placement import check_topology, service_limit
 from ansible_collections.inference.host.plugins.module_utils.plan_layout import (
     INNER,
     MARGIN,
@@ -30,8 +30,8 @@ from ansible_collections.inference.host.plugins.module_utils.plan_picture import
 )
 
 STATES = {
-    "busy": "thread of an instance",
-    "idle": "SMT sibling left idle",
+    "busy": "instance thread",
+    "idle": "idle SMT sibling",
     "kept": "housekeeping: system, nginx, interrupts",
     "spare": "not used",
     "barred": "not allowed for services",
@@ -40,8 +40,8 @@ STATES = {
 """What the states of cpu_states mean, in the order of the key."""
 
 POLICIES = {"bind": "bind to %s", "interleave": "interleave %s", "none": "not bound"}
-COLUMNS = (("Instance", 110, ""), ("Service", 86, ""), ("CPUs", 90, ""), ("Threads", 60, "end"),
-           ("Port", 54, "end"), ("RAM", 74, "end"), ("GPUs", 96, "end"), ("NUMA", 110, ""))
+COLUMNS = (("Instance", 106, ""), ("Service", 78, ""), ("CPUs", 102, ""), ("Threads", 66, "end"),
+           ("Port", 58, "end"), ("RAM", 74, "end"), ("GPUs", 101, "end"), ("NUMA", 95, ""))
 """Columns of the table of instances: heading, share of the width, alignment."""
 
 UNNAMED = {"0x10de": "NVIDIA GPU", "0x1002": "AMD GPU", "0x8086": "Intel GPU", "0x1a03": "ASPEED display",
@@ -56,13 +56,12 @@ def plan_svg(topology, plan, title=""):
     Pure: the same input gives the same text. Raises PlanError for an input that is something else.
     """
     check_topology(topology)
-    if not isinstance(plan, dict) or not {"instances", "housekeeping_cpus", "irq_cpus", "hugepages"} <= set(plan):
-        raise PlanError("The plan is not one; give what filter inference.host.plan returns.")
+    check_plan(plan)
     states = cpu_states(topology, plan)
     seen = {state for state, _instance in states.values()}
     key = [state for state in STATES if state in seen]
     places = layout(topology, plan, [STATES[state] for state in key])
-    title, subtitle = clean(title) or "Plan", host_line(topology)
+    title, subtitle = clean(title or "") or "Plan", host_line(topology)
     picture = Picture(places["height"], title, subtitle, "%s. Where %s run; the table at the end lists them." % (
         subtitle, counted(len(plan["instances"]), "instance")))
     for state, (x, y) in zip(key, places["key"]):
@@ -72,6 +71,15 @@ def plan_svg(topology, plan, title=""):
         draw_panel(picture, panel, topology, plan, states)
     draw_table(picture.root, places["table"], plan)
     return picture.text()
+
+
+def check_plan(plan):
+    """Raise PlanError for something that filter `plan` did not return."""
+    if not isinstance(plan, dict):
+        raise PlanError("The plan is no mapping; give what filter inference.host.plan returns.")
+    for key in ("instances", "housekeeping_cpus", "irq_cpus", "hugepages"):
+        if key not in plan:
+            raise PlanError("The plan has no %s; give what filter inference.host.plan returns." % key)
 
 
 def counted(count, noun):
@@ -94,6 +102,9 @@ def host_line(topology):
              counted(len(topology["cpus"]["online"]), "CPU")]
     if topology.get("memory_mib"):
         parts.append(amount(topology["memory_mib"]))
+    quota = service_limit(topology, "quota_cpus")
+    if quota:
+        parts.append("quota of %g CPUs" % quota)
     return clean(" \N{MIDDLE DOT} ".join(parts))
 
 
@@ -104,8 +115,9 @@ def draw_panel(picture, panel, topology, plan, states):
     add_box(group, panel["box"], "panel" if panel["node"] else "panel dashed", 8)
     heading, detail = panel_title(panel)
     line = add_text(group, x + PADDING, y + 22, "", "muted")
-    add(line, "tspan", heading, kind="text strong")
-    add(line, "tspan", detail, dx=8)
+    # The blank is for those who hear or copy the line.
+    add(line, "tspan", heading, kind="text strong").tail = " "
+    add(line, "tspan", detail, dx=4)
     if panel["memory"]:
         pages = plan["hugepages"].get(str(panel["node"]["id"]), {})
         add_text(group, x + width - PADDING, y + 22, memory_line(panel["memory"], pages), "muted end")
@@ -144,10 +156,11 @@ def memory_line(memory, pages):
     if not memory["size_mib"] and not planned:
         return "no memory" if memory["size_mib"] == 0 else "memory unknown"
     size = "an unknown size" if memory["size_mib"] is None else amount(memory["size_mib"])
-    huge = sum(int(kib) * count for kib, count in pages.items()) / 1024
+    huge_mib = sum(int(kib) * count for kib, count in pages.items()) / 1024
+    huge = "%s as huge pages" % amount(huge_mib) if huge_mib else ""
     if not planned:
-        return "%s, nothing planned" % size
-    return "%s of %s planned%s" % (amount(planned), size, ", %s as huge pages" % amount(huge) if huge else "")
+        return "%s, %s" % (size, huge or "nothing planned")
+    return "%s of %s planned%s" % (amount(planned), size, ", " + huge if huge else "")
 
 
 def draw_memory(group, memory, plan):
@@ -180,7 +193,7 @@ def cpu_sentence(cpu, core, state, instance, plan):
     """Return what there is to say of a CPU."""
     parts = ["CPU %d" % cpu, STATES[state]]
     if instance is not None:
-        parts[1] = ("left idle beside " if state == "idle" else "") + plan["instances"][instance]["name"]
+        parts[1] = ("idle beside " if state == "idle" else "") + plan["instances"][instance]["name"]
     others = [cell["cpu"] for cell in core["cells"] if cell["cpu"] != cpu]
     if others:
         parts.append("same core as %s" % format_cpu_list(others))
@@ -196,12 +209,13 @@ def draw_device(group, entry, plan):
     drawn = add(group, "g")
     add(drawn, "title", clean(sentence))
     add_box(drawn, entry["box"], "device", 12 if entry["kind"] == "nvme" else 4)
-    part = width / max(1, len(entry["users"]))
-    for position, user in enumerate(entry["users"]):
-        add_colour(drawn, user, (x + position * part, y, part, height), 4 if part == width else 0)
+    # The last user's colour lies below the others, so that the corners stay round.
+    for count, user in reversed(list(enumerate(entry["users"], 1))):
+        add_colour(drawn, user, (x, y, width * count / len(entry["users"]), height), 4)
     ink = "ink" if entry["users"] else "text"
-    place = fit(clean(place), width / 2 - 10, 11)
-    add(drawn, "text", fit(clean(name), width - 30 - text_width(place, 11), SMALL),
+    name, place = clean(name), clean(place)
+    place = fit(place, max(70, width - 30 - text_width(name, SMALL)), 11)
+    add(drawn, "text", fit(name, width - 30 - text_width(place, 11), SMALL),
         x=number(x + 10), y=number(y + 16), kind=ink)
     add(drawn, "text", place, x=number(x + width - 10), y=number(y + 16), kind=ink + " tiny end")
 
@@ -233,24 +247,24 @@ def draw_table(root, places, plan):
     """Draw the table of the instances."""
     left, top = MARGIN + PADDING, places["y"]
     if not plan["instances"]:
-        add_text(root, left, places["rows"][0] + 16, "No services are planned on this host.", "muted")
+        add_text(root, left, top + 20, "No services are planned on this host.", "muted")
         return
     with_gpus = any(instance["gpus"] for instance in plan["instances"])
     columns = [column for column in COLUMNS if with_gpus or column[0] != "GPUs"]
-    draw_row(root, columns, dict((name, name) for name, _share, _class in COLUMNS), top + 20, "muted tiny")
+    draw_row(root, columns, dict((name, name) for name, _share, _class in COLUMNS), top + 20, "muted tiny", 11)
     for index, (instance, y) in enumerate(zip(plan["instances"], places["rows"])):
         add(root, "path", kind="line", d="M%d %sH%d" % (left, number(y), left + INNER))
         add_colour(root, index, (left, y + 5, 18, 14))
         draw_row(root, columns, table_cells(instance), y + 16, "text")
 
 
-def draw_row(root, columns, cells, y, kind):
+def draw_row(root, columns, cells, y, kind, size=SMALL):
     """Draw the texts of one row of the table, each cut to its column."""
     x = MARGIN + PADDING + SAMPLE_WIDTH
     unit = (INNER - SAMPLE_WIDTH) / sum(share for _name, share, _class in columns)
     for name, share, alignment in columns:
-        room = share * unit - 12
-        add_text(root, x + room if alignment else x, y, cells[name], ("%s %s" % (kind, alignment)).strip(), room)
+        room = share * unit - (0 if name == columns[-1][0] else 16)
+        add_text(root, x + room if alignment else x, y, cells[name], ("%s %s" % (kind, alignment)).strip(), room, size)
         x += share * unit
 
 

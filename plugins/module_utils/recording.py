@@ -16,11 +16,15 @@ SHAPE = {"cpus": dict, "cores": list, "numa_nodes": list, "services": dict, "pla
 """What every topology has, by which one is told from other JSON."""
 
 
-def recording(topology, models):
+def recording(topology, models=()):
     """Return the text of a recording: the topology's keys, and `models`.
 
-    topology: as module `topology` returns it. models: results of module model_release.
+    topology: as module `topology` returns it. models: results of module model_release. Raises PlanError for what is no
+    topology.
     """
+    lacking = _lacking(topology)
+    if lacking:
+        raise PlanError("A recording is made of a topology; this has no %s." % ", ".join(lacking))
     found = [{key: model.get(key) for key in MODEL_KEYS} for model in models]
     return json_text(dict(topology, models=found))
 
@@ -37,15 +41,18 @@ def recorded(text, path):
         topology = json.loads(text)
     except ValueError as error:
         raise _refusal(path, "is no JSON (%s)" % error) from error
-    if not isinstance(topology, dict):
-        raise _refusal(path, "holds no mapping")
-    lacking = [key for key, kind in sorted(SHAPE.items()) if not isinstance(topology.get(key), kind)]
+    lacking = _lacking(topology)
     if lacking:
         raise _refusal(path, "is no topology (it has no %s)" % ", ".join(lacking))
     models = topology.pop("models", [])
     if not isinstance(models, list) or not all(isinstance(model, dict) and "name" in model for model in models):
         raise _refusal(path, "has `models` that are no list of mappings with a name")
     return {"topology": topology, "models": [{key: model.get(key) for key in MODEL_KEYS} for model in models]}
+
+
+def _lacking(topology):
+    known = topology if isinstance(topology, dict) else {}
+    return [key for key, kind in sorted(SHAPE.items()) if not isinstance(known.get(key), kind)]
 
 
 def _refusal(path, problem):

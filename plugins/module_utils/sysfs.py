@@ -96,14 +96,17 @@ class Tree:
 
         Rule where both spellings exist and differ: the mask wins. hwloc and lscpu read the masks, and recorded
         trees are known whose lists were left behind when their masks were changed. The list stands in where
-        the mask is missing, empty or malformed.
+        the mask is missing, empty or malformed; an empty list beside a damaged mask is damaged too.
         """
         mask = self.read(mask_path)
         if mask:
             ids = self._parse(mask_path, mask, parse_cpu_mask)
             if ids is not None:
                 return ids
-        return self.read_list(list_path) if list_path else None
+        ids = self.read_list(list_path) if list_path else None
+        if ids == [] and not self.absent(mask_path):
+            return self._refuse(list_path, "empty")
+        return ids
 
     def read_list(self, path):
         """Return the sorted ids of a list such as `0-3,8`, or None; an empty file is the empty list."""

@@ -28,8 +28,9 @@ def read_topology(root="/"):
 
     The module `inference.host.topology` documents each key with its unit. CPUs and nodes are the kernel's numbers in
     sorted lists. An answer that could not be had is None (an empty list where a list is expected), and `notes` says
-    why under the dotted key. Reads only, each file once; the one subprocess is `nvidia-smi`, on the live
-    machine (root "/") with a loaded NVIDIA driver. Raises TopologyError where no CPU is to be found.
+    why under the dotted key (the module's RETURN has the rule of the keys). Reads only, each file once; the one
+    subprocess is `nvidia-smi`, on the live machine (root "/") with a loaded NVIDIA driver. Raises TopologyError where
+    no CPU is to be found.
     """
     tree = Tree(root)
     info = cpuinfo.read_cpuinfo(tree)

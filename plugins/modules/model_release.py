@@ -16,8 +16,8 @@ description:
   - Installs a model file as C(MODELS_DIR/NAME/RELEASE/FILE) with a C(manifest.json), and lets the symbolic link
     C(MODELS_DIR/NAME/current) point to that release. The file appears only when it is whole and its checksum is right;
     the link is swapped in one step.
-  - When nothing is to be done there is one remote call, and the file is not read. It is hashed again only when its size
-    or modification time is not the manifest's. A file with a wrong content is replaced.
+  - When nothing is to be done there is one remote call, and of the file no more than its header is read. It is hashed
+    again only when its size or modification time is not the manifest's. A file with a wrong content is replaced.
   - Room, names and format are checked before a byte moves.
   - Downloads go on where they were interrupted. A file on the controller is hashed there, and only when the
     host needs it.
@@ -143,12 +143,25 @@ needed:
   returned: success
   type: bool
   sample: false
+facts:
+  description:
+    - What the header of the GGUF file says, as module M(inference.host.gguf_info) returns it. It is read where the file
+      is, on the host or, before it is installed, on the controller.
+    - Null, with RV(facts_note), for a file of another format, a part of a split model, a broken header, and a download
+      that is still to come.
+  returned: success
+  type: dict
+facts_note:
+  description: Why there are no facts; null when there are.
+  returned: success
+  type: str
 """
 
 import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.inference.host.plugins.module_utils import atomic, download
+from ansible_collections.inference.host.plugins.module_utils.gguf_facts import facts_of_file
 from ansible_collections.inference.host.plugins.module_utils.release import (
     Release,
     ReleaseError,
@@ -219,15 +232,19 @@ def _run(params, only_look):
         "release": release.release,
         "manifest": release.manifest,
         "needed": False,
+        "facts": None,
+        "facts_note": "the file is not on the host yet.",
     }
     found = release.find()
     changed = not (found and release.is_current())
     if found and found.recorded and not changed:
-        return dict(result, size_bytes=found.size)
+        return dict(result, size_bytes=found.size, **facts_of_file(release.path))
     if only_look:
         size = found.size if found else _look(release, params)
         status = "would_install" if changed else "present"
-        return dict(result, changed=changed, status=status, needed=not found, size_bytes=size)
+        result.update(changed=changed, status=status, needed=not found, size_bytes=size)
+        place = release.path if found else _place_on_host(params["source"])
+        return dict(result, **facts_of_file(place)) if place else result
     if not found and _is_asked_only(params):
         return dict(result, status="incomplete", needed=True, size_bytes=_look(release, params))
     with release.locked():
@@ -242,7 +259,13 @@ def _run(params, only_look):
         if not release.is_current():
             release.make_current()
     status = "installed" if changed else "present"
-    return dict(result, changed=changed, status=status, size_bytes=os.path.getsize(release.path))
+    size = os.path.getsize(release.path)
+    return dict(result, changed=changed, status=status, size_bytes=size, **facts_of_file(release.path))
+
+
+def _place_on_host(source):
+    """Return the path of a source that is on the host already, or None."""
+    return host_path(source) if scheme(source) == "file" else None
 
 
 def _is_asked_only(params):

@@ -14,7 +14,7 @@ description:
   - Changes nothing and starts no program, except C(nvidia-smi) where an NVIDIA driver is loaded; that one has a time
     limit and may fail without failing the module.
   - An answer that could not be had is null (an empty list where a list is expected), and
-    RV(ansible_facts.inference_topology.notes) says why.
+    RV(ansible_facts.inference_topology.notes) says why. Null without a note is an answer of its own, as with limits.
 options:
   root:
     description:
@@ -76,11 +76,15 @@ ansible_facts:
           type: list
           elements: int
         quota_cpus:
-          description: CPU time limit of the reading process's control groups, as a number of CPUs. Null is no limit.
+          description:
+            - CPU time limit of the reading process's control groups, as a number of CPUs. Null without a note is no
+              limit.
           type: float
           sample: 2.5
         memory_limit_mib:
-          description: Memory limit of the reading process's control groups, in MiB rounded down. Null is no limit.
+          description:
+            - Memory limit of the reading process's control groups, in MiB rounded down. Null without a note is no
+              limit.
           type: int
         services:
           description:
@@ -92,10 +96,10 @@ ansible_facts:
               type: list
               elements: int
             quota_cpus:
-              description: CPU time limit as a number of CPUs. Null is no limit.
+              description: CPU time limit as a number of CPUs. Null without a note is no limit.
               type: float
             memory_limit_mib:
-              description: Memory limit in MiB rounded down. Null is no limit.
+              description: Memory limit in MiB rounded down. Null without a note is no limit.
               type: int
         packages:
           description: Packages (sockets) as lists of their online CPUs.
@@ -174,7 +178,7 @@ ansible_facts:
               description: Memory that holds nothing, page cache included in what is held, in MiB.
               type: int
             hugepages:
-              description: Reserved pages by page size in KiB.
+              description: Reserved pages by page size in KiB; null for a count that could not be read.
               type: dict
               sample: {"2048": 512, "1048576": 0}
             hugepages_free:
@@ -361,7 +365,9 @@ ansible_facts:
               description: Kernel driver that is bound to the device.
               type: str
             nvidia:
-              description: What C(nvidia-smi) says of this GPU; memory in MiB. Null where it says nothing.
+              description:
+                - What C(nvidia-smi) says of this GPU; memory in MiB. Null where it says nothing, without a note where
+                  the GPU is another vendor's.
               type: dict
               sample:
                 index: 0
@@ -404,7 +410,7 @@ ansible_facts:
               description: C(bare_metal), C(vm) or C(container).
               type: str
             detail:
-              description: Hypervisor or container manager, such as C(kvm) or C(podman).
+              description: Hypervisor or container manager, such as C(kvm) or C(podman). Null on metal.
               type: str
             kernel:
               description: Kernel release.
@@ -432,9 +438,20 @@ ansible_facts:
               type: str
               sample: glibc 2.36
         notes:
-          description: Why answers are null, one sentence by the dotted key of the answer.
+          description:
+            - One sentence for each answer that could not be had (is null, empty or left out) or that may be less than
+              the truth, such as a limit of which one file could not be read.
+            - The key is the way to the answer below C(inference_topology), joined by dots. An element of a list of
+              dictionaries is named by its C(id) (C(numa_nodes)), C(name) (C(block_devices)), C(address) (C(gpus),
+              C(nvidia.smi.gpus) and C(iommu.acs)), C(mount) (C(filesystems)) or lowest CPU (C(cpufreq.policies)).
+            - A key that leaves the element out holds for all elements, and a key holds for everything below it. An
+              element that could not be read at all is not in its list and has a note under its own key.
           type: dict
-          sample: {"cpufreq": "The kernel has no frequency scaling here, as in most virtual machines and containers."}
+          sample:
+            cpufreq.policies.base_khz: This driver has no base_frequency.
+            gpus.0000:c1:00.0.numa_node: The firmware does not tell the node of this device (numa_node is -1).
+            numa_nodes.1.hugepages.2048: >-
+              Not known: /sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages: not a whole number.
 """
 
 from ansible.module_utils.basic import AnsibleModule

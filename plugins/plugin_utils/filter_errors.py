@@ -28,7 +28,7 @@ def as_filter(name, function):
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise AnsibleFilterError("inference.host.%s: %s; %s." % (name, error, takes)) from error
+            raise AnsibleFilterError("inference.host.%s: %s; %s." % (name, error, takes)) from None
         try:
             return function(*args, **kwargs)
         except ValueError as error:

@@ -91,7 +91,7 @@ XEON_CLOCK = Clock(800000, 3800000, 2700000)
 
 
 def t10(address, node, bridge):
-    return Gpu(address, node, "0x1e37", bridge=bridge, name="Tesla T10", memory_mib=16127)
+    return Gpu(address, node, "0x1e37", bridge=bridge, name="Tesla T10", memory_mib=16384)
 
 
 def v100(address, node):

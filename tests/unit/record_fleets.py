@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Makes the recorded topologies of the reference fleets from their descriptions in fleet_machines.py.
 
     .venv/bin/python tests/unit/record_fleets.py     # writes inventories/FLEET/topologies/HOST.json
@@ -9,16 +8,19 @@ prints what `nvidia-smi` would is asked as the module asks the real one.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 from pathlib import Path
+from unittest import mock
 
 import conftest  # noqa: F401  makes the collection importable
-from ansible_collections.inference.host.plugins.module_utils.discovery.nvidia import read_nvidia
+from ansible_collections.inference.host.plugins.module_utils.discovery import nvidia
 from ansible_collections.inference.host.plugins.module_utils.recording import recording
-from ansible_collections.inference.host.plugins.module_utils.sysfs import Tree
 from ansible_collections.inference.host.plugins.module_utils.topology import read_topology
 from builders import as_list, as_mask, scratch, write_files, write_link
 from fleet_machines import HOSTS
+from fleet_models import MODELS
 
 INVENTORIES = Path(__file__).resolve().parents[2] / "inventories"
 CPU = "sys/devices/system/cpu"
@@ -34,7 +36,7 @@ def path_of(name):
 def record(name):
     """Return the recording of one host as the text of its file."""
     with scratch() as root:
-        return recording(read_host(HOSTS[name], root), [])
+        return recording(read_host(HOSTS[name], root), MODELS.get(HOSTS[name].fleet, []))
 
 
 def read_host(host, root):
@@ -45,10 +47,9 @@ def read_host(host, root):
     write_disks(host, root)
     for gpu in host.gpus:
         write_gpu(host.machine, gpu, host.translating, root)
-    topology = read_topology(root)
+    with nvidia_smi(host, root):
+        topology = read_topology(root)
     add_live_answers(host, topology)
-    if any(gpu.name for gpu in host.gpus):
-        add_nvidia_answers(host, topology, root)
     return topology
 
 
@@ -101,13 +102,16 @@ def write_disks(host, root):
     for index in range(len(host.machine.nvme)):
         write_files(root, {f"sys/block/nvme{index}n1/device/model": host.nvme})
     for index, (name, model) in enumerate(host.disks.items()):
-        device = f"sys/devices/pci0000:00/0000:00:17.0/host{index}/target{index}:0:0/{index}:0:0:0"
+        controller = "sys/devices/pci0000:00/0000:00:17.0"
+        device = f"{controller}/host{index}/target{index}:0:0/{index}:0:0:0"
         disk = f"{device}/block/{name}"
         write_files(root, {
-            f"{device}/model": model, "sys/devices/pci0000:00/0000:00:17.0/numa_node": -1,
-            f"{disk}/size": 1875385008, f"{disk}/dev": f"8:{index * 16}", f"{disk}/queue/scheduler": "[mq-deadline] none",
-            f"{disk}/queue/nr_requests": 64, f"{disk}/queue/read_ahead_kb": 128, f"{disk}/queue/rotational": 0,
-            f"{disk}/{name}1/dev": f"8:{index * 16 + 1}", f"{disk}/{name}1/partition": 1, f"{disk}/{name}1/size": 1875383000,
+            f"{controller}/numa_node": -1, f"{device}/model": model,
+            f"{disk}/size": 1875385008, f"{disk}/dev": f"8:{index * 16}",
+            f"{disk}/queue/scheduler": "[mq-deadline] none", f"{disk}/queue/nr_requests": 64,
+            f"{disk}/queue/read_ahead_kb": 128, f"{disk}/queue/rotational": 0,
+            f"{disk}/{name}1/size": 1875383000, f"{disk}/{name}1/partition": 1,
+            f"{disk}/{name}1/dev": f"8:{index * 16 + 1}",
         })
         write_link(root, f"{disk}/device", device)
         write_link(root, f"sys/block/{name}", disk)
@@ -143,21 +147,24 @@ def add_live_answers(host, topology):
         del topology["notes"][key]
 
 
-def add_nvidia_answers(host, topology, root):
-    """Ask a program that prints what nvidia-smi would, as the module asks on a host with a loaded driver."""
+@contextlib.contextmanager
+def nvidia_smi(host, root):
+    """Have a program asked that prints what nvidia-smi would, where the host has a loaded driver."""
+    if not any(gpu.name for gpu in host.gpus):
+        yield
+        return
     write_files(root, {
-        "proc/driver/nvidia/version": f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {host.driver}  Release Build",
+        nvidia.VERSION_FILE: f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {host.driver}  Release Build",
         "query": smi_query(host), "links": smi_matrix(host, host.links), "peers": smi_matrix(host, host.peers),
         "nvidia-smi": '#!/bin/sh\ncd "$(dirname "$0")"\n'
                       'case "$*" in --query*) cat query ;; "topo -m") cat links ;; *) cat peers ;; esac',
     })
     program = Path(root, "nvidia-smi")
     program.chmod(0o755)
-    tree = Tree(root)
-    cards = [{key: value for key, value in gpu.items() if key != "nvidia"} for gpu in topology["gpus"]]
-    topology["nvidia"], topology["gpus"] = read_nvidia(tree, cards, command=str(program))
-    del topology["notes"]["nvidia"]
-    topology["notes"].update(tree.notes)
+    # Of a recorded tree the reader asks no program unless it is given one.
+    asking = functools.partial(nvidia.read_nvidia, command=str(program))
+    with mock.patch.object(nvidia, "read_nvidia", asking):
+        yield
 
 
 def smi_query(host):

@@ -13,6 +13,7 @@ BLOCK_DIR = "sys/block"
 _KINDS = (("nvme", r"nvme[0-9]+n[0-9]+\Z"), ("scsi", r"sd[a-z]+\Z"), ("virtio", r"vd[a-z]+\Z"))
 # Optical and floppy drives, and what the kernel makes of memory, files, the network or other disks.
 _NOT_A_DISK = re.compile(r"(sr|fd|loop|ram|zram|nbd|rbd|drbd|dm-|md|zd)[0-9]")
+_DEVICE_NUMBER = re.compile(r"[0-9]{1,10}:[0-9]{1,10}\Z")
 _MAX_DEPTH = 8
 
 
@@ -113,13 +114,13 @@ def _mount_points(tree, name, mounts, key):
     _collect(tree, name, f"{BLOCK_DIR}/{name}", volumes, _MAX_DEPTH)
     for volume, folder in volumes.items():
         sources.add("/dev/" + volume)
-        number = tree.read_text(folder + "/dev")
+        number = tree.read(folder + "/dev")
+        numbered = bool(_DEVICE_NUMBER.match(number or ""))
         mapped = tree.read_text(folder + "/dm/name") if volume.startswith("dm-") else volume
         sources.add("/dev/mapper/" + (mapped or volume))
         numbers.add(number)
-        if not number or not mapped:
-            tree.note(key, f"May be more: {tree.why(folder + ('/dm/name' if number else '/dev'))}.")
-    numbers.discard(None)
+        if not numbered or not mapped:
+            tree.note(key, f"May be more: {tree.why(folder + ('/dm/name' if numbered else '/dev'))}.")
     return sorted({mount["mount"] for mount in mounts if mount["number"] in numbers or mount["source"] in sources})
 
 

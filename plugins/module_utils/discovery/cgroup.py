@@ -53,7 +53,7 @@ def read_limits(tree, online, mounts):
             own[name] = services[name] = _Place(None, [], [doubt])
             continue
         own[name] = _own_place(tree, hierarchy, own_paths, name)
-        services[name] = _Place(hierarchy, _folders(tree, hierarchy, _SLICE)[0], [])
+        services[name] = _Place(hierarchy, _folders(tree, hierarchy, _SLICE), [])
     return {
         "own": _limits(tree, online, own, "proc/self/status", ""),
         "services": _limits(tree, online, services, "proc/1/status", "services."),
@@ -96,13 +96,30 @@ def _why_no_hierarchy(tree, mounts, controller):
 def _own_place(tree, hierarchy, own_paths, controller):
     """Return the _Place of this process in a hierarchy, with the doubt whether it is the right one."""
     path = own_paths.get("" if hierarchy["version"] == 2 else controller)
-    folders, found = _folders(tree, hierarchy, path or "/")
+    inside = None if path is None else _inside(hierarchy, path)
+    folders = _folders(tree, hierarchy, inside or "/")
     doubts = []
     if path is None:
         doubts.append(tree.why(_OWN_CGROUP))
-    elif not found:
-        doubts.append(f"the control group {path} of this process is not below /{hierarchy['path']}")
+    elif inside is None or not folders or folders[0] != _join(hierarchy, inside):
+        doubts.append(f"the control group {path} of this process is not to be found below /{hierarchy['path']}")
     return _Place(hierarchy, folders, doubts)
+
+
+def _inside(hierarchy, path):
+    """Return a cgroup's path as seen from the mount point, or None where it is not below it.
+
+    The kernel shows the paths of cgroups and what is mounted relative to the reader's cgroup namespace: what lies
+    outside of that begins with /.. and cannot be followed.
+    """
+    root = (hierarchy["root"] or "").rstrip("/")
+    if ".." in root.split("/") or ".." in path.split("/") or not (path + "/").startswith(root + "/"):
+        return None
+    return path[len(root) :] or "/"
+
+
+def _join(hierarchy, path):
+    return "/".join([hierarchy["path"]] + [name for name in path.split("/") if name])
 
 
 def _own_paths(tree):
@@ -123,15 +140,10 @@ def _own_paths(tree):
 
 
 def _folders(tree, hierarchy, path):
-    """Return (the directories from the cgroup up to the mount point, nearest first; whether the cgroup's is there)."""
-    path = posixpath.normpath("/" + path.lstrip("/"))  # also keeps /../x of a foreign namespace inside
-    root = (hierarchy["root"] or "/").rstrip("/")
-    if root and (path == root or path.startswith(root + "/")):
-        path = path[len(root) :] or "/"
+    """Return the directories from the cgroup up to the mount point, nearest first, that are there."""
     names = [name for name in path.split("/") if name]
-    folders = [hierarchy["path"] + "".join("/" + name for name in names[:count]) for count in range(len(names), -1, -1)]
-    there = [folder for folder in folders if tree.exists(folder)]
-    return there, folders[0] in there
+    folders = [_join(hierarchy, "/".join(names[:count])) for count in range(len(names), -1, -1)]
+    return [folder for folder in folders if tree.exists(folder)]
 
 
 def _limits(tree, online, places, status, key):
@@ -202,16 +214,16 @@ def _smallest(tree, place, limit_at, key):
 def _quota_at(tree, folder, version):
     """Return (CPU quota of one group as a number of CPUs or None without any, the file that cannot be understood)."""
     if version == 2:
-        path = folder + "/cpu.max"
-        words = (tree.read(path) or "").split()
+        paths = [folder + "/cpu.max"]
+        words = (tree.read(paths[0]) or "").split()
     else:
-        path = folder + "/cpu.cfs_quota_us"
-        words = [tree.read(path) or "", tree.read(folder + "/cpu.cfs_period_us") or ""]
-    if tree.absent(path) or words[:1] in _UNLIMITED:
+        paths = [folder + "/cpu.cfs_quota_us", folder + "/cpu.cfs_period_us"]
+        words = [tree.read(path) or "" for path in paths]
+    if all(map(tree.absent, paths)) or words[:1] in _UNLIMITED:
         return None, None
     if len(words) == 2 and all(_NUMBER.match(word) and int(word) for word in words):
         return int(words[0]) / int(words[1]), None
-    return None, path
+    return None, next((path for path, word in zip(paths, words) if not _NUMBER.match(word)), paths[0])
 
 
 def _memory_limit_at(tree, folder, version):

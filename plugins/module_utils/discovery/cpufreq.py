@@ -106,11 +106,13 @@ def _read_policies(tree, online):
         if cpus:
             taken |= cpus
             placed.append((folder, _read_policy(tree, folder, sorted(cpus))))
-            guessed += [] if told else [min(cpus)]
-    # Recordings often leave these files away altogether: one note, not one for each policy.
-    keys = ["cpufreq.policies.cpus"] if len(guessed) == len(placed) else [f"cpufreq.policies.{n}.cpus" for n in guessed]
-    for key in keys if guessed else []:
-        tree.note(key, "Neither affected_cpus nor related_cpus tells; only the CPU that the policy is named by counts.")
+            guessed += [] if told else [folder]
+    if guessed:
+        tree.note(
+            "cpufreq.policies",
+            f"Neither affected_cpus nor related_cpus tells the CPUs of {len(guessed)} policies, "
+            f"/{guessed[0]} the first; only the CPU that it is named by counts.",
+        )
     return placed
 
 

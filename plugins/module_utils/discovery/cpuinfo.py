@@ -29,6 +29,7 @@ _ENGINE_FLAGS = frozenset(
     "asimd asimddp asimdhp fphp i8mm bf16 sve sve2 svei8mm svebf16 svef32mm sme sme2 rvv zvfh zvfbfwma".split()
 )
 
+_NUMBER = re.compile(r"[0-9]{1,9}\Z")
 _S390_PROCESSOR = re.compile(r"processor ([0-9]{1,5})\Z")
 _RISCV_BASE = re.compile(r"rv(?:32|64|128)([a-z]*)")
 
@@ -39,8 +40,8 @@ def read_cpuinfo(tree):
     "cpu" is the answer's part of that name: vendor, model_name, family, model and stepping as text, as the
     first CPU has them; flags, sorted, that every CPU has; features, those of them that choose an engine build.
     "parts" tells unlike cores on Arm (implementer and part) and RISC-V (microarchitecture). "places" has
-    {id: (`physical id`, `core id`)}, for machines whose sysfs has no topology files. "readable" is whether the file
-    told anything at all.
+    {id: (`physical id`, `core id` or None)}, for machines whose sysfs has no topology files. "readable" is whether
+    the file told anything at all.
     """
     text = tree.read(CPUINFO, LARGE)
     shared, blocks = parse_cpuinfo(text or "")
@@ -140,10 +141,10 @@ def _parts(shared, blocks):
 
 
 def _places(blocks):
-    """Return {CPU id: (physical id, core id)} for the CPUs that tell both."""
+    """Return {CPU id: (physical id, core id or None)} for the CPUs that tell the first; old kernels only do that."""
     places = {}
     for number, block in blocks.items():
-        pair = (block.get("physical id", ""), block.get("core id", ""))
-        if all(re.match(r"[0-9]{1,9}\Z", item) for item in pair):
-            places[number] = (int(pair[0]), int(pair[1]))
+        package, core = (_NUMBER.match(block.get(name, "")) for name in ("physical id", "core id"))
+        if package:
+            places[number] = (int(package.group()), int(core.group()) if core else None)
     return places

@@ -86,7 +86,11 @@ def read_cores(tree, online, places):
     groups = partition(
         online, _mask_reader(tree, ("thread_siblings", "thread_siblings_list"), ("core_cpus", "core_cpus_list"))
     )
-    return _complete(tree, "cores", "each is counted as a core", online, groups, places.get)
+
+    def place(cpu):
+        return places[cpu] if cpu in places and places[cpu][1] is not None else None
+
+    return _complete(tree, "cores", "each is counted as a core", online, groups, place)
 
 
 def read_packages(tree, online, info):
@@ -102,16 +106,18 @@ def read_packages(tree, online, info):
     def by_id(cpus):
         return group_by(cpus, lambda cpu: _package_id(tree, cpu))
 
+    siblings = _mask_reader(tree, ("core_siblings", "core_siblings_list"), ("package_cpus", "package_cpus_list"))
+
     def by_mask(cpus):
-        return partition(
-            cpus, _mask_reader(tree, ("core_siblings", "core_siblings_list"), ("package_cpus", "package_cpus_list"))
-        )
+        return partition(cpus, siblings)
 
     places, flags = info["places"], info["cpu"]["flags"] or []
     sources = [by_id, by_mask] if "tsc" in flags or not info["readable"] else [by_mask, by_id]
-    groups = []
-    for source in sources:
-        groups += source(sorted(set(online).difference(*groups)))
+    groups = sources[0](online)
+    rest = sorted(set(online).difference(*groups))
+    group_of = {cpu: group for group in groups for cpu in group} if rest else {}
+    rest = _join(rest, lambda cpu: next((group_of[other] for other in siblings(cpu) or () if other in group_of), None))
+    groups += sources[1](rest)
     return _complete(
         tree,
         "packages",
@@ -190,9 +196,26 @@ def _mask_reader(tree, *pairs):
     return members
 
 
+def _join(cpus, find):
+    """Add each CPU to the group that `find(cpu)` returns; returns the CPUs for which it finds None."""
+    left, grown = [], []
+    for cpu in cpus:
+        group = find(cpu)
+        if group is None:
+            left.append(cpu)
+        else:
+            group.append(cpu)
+            grown.append(group)
+    for group in grown:
+        group.sort()
+    return left
+
+
 def _complete(tree, key, words, online, groups, place, together=False):
     """Put the CPUs that sysfs left without a group where /proc/cpuinfo says, else on their own or all together."""
     rest = sorted(set(online).difference(*groups))
+    group_at = {place(cpu): group for group in groups for cpu in group} if rest else {}
+    rest = _join(rest, lambda cpu: None if place(cpu) is None else group_at.get(place(cpu)))
     by_place = group_by(rest, place)
     unknown = sorted(set(rest).difference(*by_place))
     if unknown:

@@ -55,7 +55,7 @@ def _complete(figure, online):
 
 def _add_note(tree, online, info, figures):
     if not info["readable"]:
-        tree.missing("core_kinds", CPUINFO)
+        tree.note("core_kinds", f"May be wrong: {tree.why(CPUINFO)}.")
     elif info["parts"] and not all(cpu in info["parts"] for cpu in online):
         tree.note("core_kinds", f"May be wrong: /{CPUINFO} does not tell the part of each CPU.")
     for name, figure in figures.items():

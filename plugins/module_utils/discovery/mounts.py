@@ -27,13 +27,20 @@ def read_mounts(tree):
     `/proc/self/mountinfo` is asked first: it alone has the device number ("8:1") and which directory of the file
     system is mounted ("root"); both are None where only /proc/mounts is there. Options are a set of words.
     """
-    for path, parse in ((MOUNTINFO, _parse_mountinfo), (MOUNTS, _parse_mounts)):
-        mounts = [mount for mount in map(parse, (tree.read(path, LARGE) or "").splitlines()) if mount]
-        if mounts:
-            return mounts
-    for key in ("block_devices.mounts", "filesystems", "platform.cgroup"):
-        tree.missing(key, MOUNTINFO, MOUNTS)
-    return []
+    mounts = _parse_table(tree, MOUNTINFO, _parse_mountinfo)
+    if mounts:
+        return mounts
+    mounts = _parse_table(tree, MOUNTS, _parse_mounts)
+    if mounts:
+        tree.note("block_devices.mounts", f"May be more: {tree.why(MOUNTINFO)}, and /{MOUNTS} has no device numbers.")
+    else:
+        for key in ("block_devices.mounts", "filesystems", "platform.cgroup"):
+            tree.missing(key, MOUNTINFO, MOUNTS)
+    return mounts
+
+
+def _parse_table(tree, path, parse):
+    return [mount for mount in map(parse, (tree.read(path, LARGE) or "").splitlines()) if mount]
 
 
 def _parse_mountinfo(line):
@@ -96,7 +103,8 @@ def _room(tree, point):
             return None
         figures = os.statvfs(point)
     except (OSError, ValueError) as error:
-        return tree.note("filesystems." + point, f"Not known: {error}.")
+        tree.note("filesystems." + point, f"Not known: {error}.")
+        return None
     return {
         "size_mib": figures.f_blocks * figures.f_frsize // _MIB,
         "free_mib": figures.f_bavail * figures.f_frsize // _MIB,

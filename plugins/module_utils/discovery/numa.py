@@ -27,6 +27,8 @@ def read_nodes(tree, online, memory):
     """
     ids = numbered(tree, NODE_DIR, "node")
     listed = tree.read_list(NODE_DIR + "/online")
+    if not listed and not tree.absent(NODE_DIR + "/online"):
+        tree.note("numa_nodes", f"May be more than are online: {tree.why(NODE_DIR + '/online')}.")
     if listed and set(listed).intersection(ids):
         ids = set(listed).intersection(ids)
     if not ids:

@@ -50,14 +50,14 @@ def read_nvidia(tree, gpus, command=None, timeout_seconds=TIMEOUT_SECONDS):
     `timeout_seconds`; after one that hangs no further one is made.
     """
     answer = {"driver_version": _driver_version(tree.read(VERSION_FILE)), "smi": None}
+    if answer["driver_version"] is None and not tree.absent(VERSION_FILE):
+        tree.missing("nvidia.driver_version", VERSION_FILE)
     if tree.absent(VERSION_FILE):
         tree.note("nvidia", "The NVIDIA driver is not loaded.")
     elif not tree.live and not command:
         tree.note("nvidia.smi", "Not asked: this is a recorded tree, and nvidia-smi speaks for the live machine.")
     else:
         answer["smi"] = _ask(tree, command or shutil.which("nvidia-smi", path=_search_path()), timeout_seconds)
-    if answer["driver_version"] is None:
-        tree.missing("nvidia.driver_version", VERSION_FILE)
     said = {card["address"]: card for card in answer["smi"]["gpus"]} if answer["smi"] else {}
     for gpu in gpus:
         key = f"gpus.{gpu['address']}.nvidia"

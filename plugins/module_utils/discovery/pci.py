@@ -47,7 +47,8 @@ def read_gpus(tree, online):
         folder = f"{PCI_DIR}/{address}"
         pci_class = _read_hex(tree, folder + "/class")
         if pci_class is None:
-            tree.missing("gpus." + address, folder + "/class")
+            for key in ("gpus." + address, "iommu.acs"):
+                tree.missing(key, folder + "/class")
         elif pci_class.startswith(_DISPLAY):
             if _inside(tree, folder):
                 gpus.append(_read_gpu(tree, folder, address, pci_class, online))

@@ -7,8 +7,6 @@ from __future__ import annotations
 import os
 import re
 
-from ansible_collections.inference.host.plugins.module_utils.discovery.cpuinfo import CPUINFO
-
 _DMI_DIR = "sys/class/dmi/id"
 _CLOCKS = "sys/devices/system/clocksource/clocksource0/available_clocksource"
 
@@ -196,7 +194,7 @@ def _distribution(tree):
         values[name.strip()] = value.strip().strip("\"'")
     distribution = {key: values.get(key.upper()) or None for key in ("id", "version_id", "pretty_name")}
     for key, value in distribution.items():
-        if value is None:
+        if value is None and text:
             tree.note("platform.distribution." + key, f"The file os-release has no {key.upper()}.")
     return distribution
 

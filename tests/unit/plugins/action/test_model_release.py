@@ -15,6 +15,9 @@ import time
 from pathlib import Path
 
 import pytest
+from ansible_collections.inference.host.plugins.module_utils.gguf import read_gguf
+from ansible_collections.inference.host.plugins.module_utils.gguf_facts import model_facts
+from gguf_models import of_architecture, write_gguf
 from model_server import serving
 
 DATA = b"GGUF" + random.Random(1).randbytes(2_500_000)
@@ -124,6 +127,32 @@ def test_preflight_changes_nothing_and_says_what_would_be(host):
     result, _output, starts = host.run(preflight=True)
     assert (result["changed"], result["status"], result["needed"], starts) == (False, "would_install", True, 1)
     assert not host.models.exists()
+
+
+def test_facts_are_read_where_the_file_is(host):
+    write_gguf(host.source, tensors=[("blk.0.a", (8, 2), "float32")], **of_architecture(
+        "llama", block_count=1, embedding_length=8, attention__head_count=2))
+    facts = model_facts(read_gguf(str(host.source)))
+    sha256 = hashlib.sha256(host.source.read_bytes()).hexdigest()
+    on_the_controller, _output, _starts = host.run(preflight=True, sha256=sha256)
+    assert on_the_controller["status"] == "would_install"
+    installed, _output, _starts = host.run(sha256=sha256)
+    host.source.unlink()
+    again, _output, starts = host.run("--check", sha256=sha256)
+    assert starts == 1
+    for result in (on_the_controller, installed, again):
+        assert (result["facts"], result["facts_note"]) == (facts, None)
+
+
+def test_why_there_are_no_facts_is_said(host):
+    foretold, _output, _starts = host.run(preflight=True)
+    assert foretold["facts"] is None and str(host.source) in foretold["facts_note"]
+    assert "version is" in foretold["facts_note"]
+    with serving(DATA) as server:
+        to_come, _output, _starts = host.run("--check", source=server.url + "/x.gguf")
+    assert (to_come["facts"], to_come["facts_note"]) == (None, "the file is not on the host yet.")
+    installed, _output, _starts = host.run()
+    assert installed["facts"] is None and f"{host.models}/{RELEASE}/x.gguf" in installed["facts_note"]
 
 
 def test_a_download_shows_its_progress_and_none_of_its_secrets(host):

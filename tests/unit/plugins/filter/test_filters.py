@@ -1,8 +1,10 @@
 """The filters as Ansible sees them: names, documentation, examples that run, and errors that a person can act on."""
 
 import importlib
+import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,12 @@ from plan_topologies import model, service, topology
 
 ROOT = Path(__file__).resolve().parents[4]
 NAMES = sorted(path.stem for path in (ROOT / "plugins" / "filter").glob("*.py"))
-HOST = topology(sockets=2, cores=8, threads=2, nvme=1, driver="intel_pstate")
+CARDS = [{"address": address, "class": "0x030200", "vendor": "0x10de", "device": "0x1eb8", "numa_node": node,
+          "local_cpus": [*range(node * 8, node * 8 + 8), *range(node * 8 + 16, node * 8 + 24)], "driver": "nvidia"}
+         for node, address in enumerate(("0000:65:00.0", "0000:b3:00.0"))]
+HASWELL = "pni ssse3 fma sse4_1 sse4_2 popcnt avx f16c abm bmi1 avx2 bmi2".split()
+HOST = topology(sockets=2, cores=8, threads=2, nvme=1, driver="intel_pstate", gpus=CARDS, flags=HASWELL)
+SAID = re.compile(r"^ *# => (.+)$", re.MULTILINE)
 
 
 def module_of(name):
@@ -23,6 +30,17 @@ def module_of(name):
 
 def filter_of(name):
     return module_of(name).FilterModule().filters()[name]
+
+
+def examples_of(name):
+    """The filter's examples: (task, [the value that a comment `# => VALUE` below it says that its message is])."""
+    text = module_of(name).EXAMPLES
+    said = [[yaml.safe_load(value) for value in SAID.findall(part)] for part in re.split(r"(?m)^- ", text)[1:]]
+    return list(zip(yaml.safe_load(text), said, strict=True))
+
+
+EXAMPLES = [(name, number) for name in NAMES for number in range(len(examples_of(name)))]
+CHECKED = [(name, number) for name, number in EXAMPLES if examples_of(name)[number][1]]
 
 
 def ansible(*arguments, cwd):
@@ -65,14 +83,15 @@ def test_ansible_doc_shows_the_filter(documentation, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_documented_options_are_the_arguments(documentation, name):
-    code = filter_of(name).__code__
-    count = code.co_argcount
-    defaults = len(filter_of(name).__defaults__ or ())
-    options = documentation["inference.host." + name]["doc"]["options"]
     # The first argument is what stands before the bar.
-    assert set(options) - {"_input"} == set(code.co_varnames[1:count])
-    required = {key for key, option in options.items() if option.get("required")}
-    assert required == {"_input", *code.co_varnames[1:count - defaults]}
+    arguments = list(inspect.signature(filter_of(name)).parameters.values())[1:]
+    options = documentation["inference.host." + name]["doc"]["options"]
+    assert options.pop("_input")["required"]
+    assert set(options) == {argument.name for argument in arguments}
+    for argument in arguments:
+        option = options[argument.name]
+        assert option.get("required", False) == (argument.default is argument.empty)
+        assert option.get("default") is None or option["default"] == argument.default
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -80,6 +99,21 @@ def test_examples_are_tasks_that_use_the_filter(name):
     tasks = yaml.safe_load(module_of(name).EXAMPLES)
     assert tasks and all("name" in task for task in tasks)
     assert "inference.host." + name in module_of(name).EXAMPLES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_value_that_examples_say_belongs_to_one_task(name):
+    said = [values for _task, values in examples_of(name)]
+    assert all(len(values) <= 1 for values in said)
+    assert sum(map(len, said)) == module_of(name).EXAMPLES.count("=>")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_arguments_are_refused_by_name(name):
+    with pytest.raises(AnsibleFilterError, match=r"^inference\.host\.%s does not know colour; it takes .*\.$" % name):
+        filter_of(name)({}, colour="red")
+    with pytest.raises(AnsibleFilterError, match=r"^inference\.host\.%s: too many positional .*\.$" % name):
+        filter_of(name)(*range(20))
 
 
 SERVICES = [
@@ -101,7 +135,8 @@ def play(tmp_path_factory):
         "cmake_args": "{{ inference_topology | inference.host.cmake_args }}",
     }
     bad = "{{ inference_topology | inference.host.plan([{'name': 'chat', 'thread': 1}]) }}"
-    tasks = [task for name in NAMES for task in yaml.safe_load(module_of(name).EXAMPLES)]
+    tasks = [dict(examples_of(name)[number][0], register="%s_%d" % (name, number)) for name, number in EXAMPLES]
+    results.update({"%s_%d" % example: "{{ %s_%d.msg }}" % example for example in CHECKED})
     tasks.append({"ansible.builtin.copy": {"dest": str(folder / "results.json"), "content": results, "mode": "0600"}})
     tasks.append({"ansible.builtin.debug": {"msg": bad}})
     variables = {
@@ -117,8 +152,14 @@ def play(tmp_path_factory):
 
 def test_all_examples_run(play):
     done, folder = play
-    assert "ok=%d" % (len(NAMES) + 1) in done.stdout, done.stdout + done.stderr
+    assert re.search(r"\bok=%d\b" % (len(EXAMPLES) + 1), done.stdout), done.stdout + done.stderr
     assert (folder / "results.json").exists()
+
+
+@pytest.mark.parametrize(("name", "number"), CHECKED)
+def test_examples_give_what_they_say(play, name, number):
+    results = json.loads((play[1] / "results.json").read_text())
+    assert [results["%s_%d" % (name, number)]] == examples_of(name)[number][1]
 
 
 def test_filters_give_in_a_template_what_they_give_in_python(play):
@@ -145,6 +186,12 @@ def test_a_wrong_wish_fails_the_task_with_the_sentence(play):
      "memory_swappiness is 500; it must be a whole number from 0 to 200."),
     ("services", ("chat",), "inference_services is 'chat'; it must be a list of services."),
     ("exec_start", ({"name": "a-0", "runtime": "b"}, "/x", "/m"), "a-0: runtime is 'b'; allowed is llama_cpp."),
+    ("thread_count", (HOST, "8"), "share is '8'; it must be a number above 0 and at most 1."),
+    ("gpu_cpus", (HOST, 2), "gpu is 2; on this host it must be a PCI address or a number from 0 to 1."),
+    ("cpu_range", (["0"],), "CPU id '0' is not an integer from 0 to 65535."),
+    ("numactl_args", ("chat-0",), "The instance is 'chat-0'; give one element of the plan's instances."),
+    ("cflags", (HOST, "yes"), "lto is 'yes'; it must be true or false."),
+    ("build_id", (HOST, "ab"), "ingredients is 'ab'; it must be a list, such as [source_sha256]."),
     ("unit_text", ("a\nb",), "environment value 'a\\nb' has a control character; write it as one line of text."),
 ])
 def test_errors_are_the_sentence(name, arguments, sentence):
@@ -160,4 +207,4 @@ def test_the_filters_give_what_roles_need():
     assert line.endswith(" --seed 1")
     assert filter_of("plan_table")(plan).startswith("SERVICE")
     assert filter_of("unit_text")('50% "a"') == '50%% \\"a\\"'
-    assert filter_of("nvidia_report")(HOST) == ["not applicable: no NVIDIA card on PCI"]
+    assert filter_of("nvidia_report")(topology()) == ["not applicable: no NVIDIA card on PCI"]

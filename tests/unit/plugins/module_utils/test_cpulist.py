@@ -5,6 +5,9 @@ import time
 import pytest
 from ansible_collections.inference.host.plugins.module_utils.cpulist import (
     MAX_ID,
+    cpu_list,
+    cpu_mask,
+    cpu_range,
     format_cpu_list,
     format_cpu_mask,
     parse_cpu_list,
@@ -84,7 +87,8 @@ def test_masks_are_read_as_the_kernel_writes_them(text, ids):
     assert parse_cpu_mask(text) == ids
 
 
-@pytest.mark.parametrize("text", ["xyz", "1,,2", "1,", "-1", "1,123456789", "f f", "f" * 100000, "1" + "0" * 16384])
+@pytest.mark.parametrize(
+    "text", ["xyz", "1,,2", "1,", "-1", "1,123456789", "f f", "f" * 100000, "1" + "0" * 16384, "0x"])
 def test_what_is_no_mask_is_refused_in_a_sentence(text):
     with pytest.raises(ValueError, match=r"^CPU mask '.*\.$"):
         parse_cpu_mask(text)
@@ -129,3 +133,80 @@ def test_any_text_is_a_set_or_a_sentence(text):
             assert str(error).startswith("CPU ") and str(error).endswith(".")
         else:
             assert ids == sorted(set(ids)) and all(0 <= number <= MAX_ID for number in ids)
+
+
+@pytest.mark.parametrize(("value", "ids"), [
+    ([], []),
+    ("", []),
+    ("0x0", []),
+    ([8, 1, 0, 1], [0, 1, 8]),
+    ((3, 2), [2, 3]),
+    (range(2), [0, 1]),
+    ((number for number in (5, 4)), [4, 5]),
+    ("8,0-1", [0, 1, 8]),
+    ("10", [10]),
+    ("0x10", [4]),
+    (" 0XF0\n", [4, 5, 6, 7]),
+    ("0x00000001,ffffffff", list(range(33))),
+])
+def test_a_set_is_read_in_any_spelling(value, ids):
+    assert cpu_list(value) == ids
+
+
+@pytest.mark.parametrize(("value", "word"), [
+    ("ff", "'ff'"),
+    ("fe,1", "'fe'"),
+    ("0xfg", "'0xfg'"),
+    ("0x", "'0x'"),
+    ("[0, 1]", "'[0'"),
+    (8, "CPUs '8'"),
+    (None, "CPUs 'None'"),
+    (True, "CPUs 'True'"),
+    (1.5, "CPUs '1.5'"),
+    (b"0-3", "0-3"),
+    ({0: 1}, "neither"),
+    (["0"], "'0'"),
+    ([[0]], "'[0]'"),
+    ([True], "'True'"),
+    ([-1], "'-1'"),
+])
+def test_what_is_no_set_in_any_spelling_is_refused_in_a_sentence(value, word):
+    for read in (cpu_list, cpu_range, cpu_mask):
+        with pytest.raises(ValueError, match=r"^CPU.*\.$") as error:
+            read(value)
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(("ids", "mask", "grouped"), [
+    ([], "0x0", "00000000"),
+    ([0], "0x1", "00000001"),
+    ([31], "0x80000000", "80000000"),
+    ([32], "0x100000000", "00000001,00000000"),
+    (range(33), "0x1ffffffff", "00000001,ffffffff"),
+    ([64, 1], "0x10000000000000002", "00000001,00000000,00000002"),
+])
+def test_masks(ids, mask, grouped):
+    assert cpu_mask(list(ids)) == mask
+    assert cpu_mask(list(ids), groups=True) == grouped
+
+
+@pytest.mark.parametrize("groups", [1, "yes", None])
+def test_groups_is_a_switch(groups):
+    with pytest.raises(ValueError, match=r"^groups is .*; it must be true or false\.$"):
+        cpu_mask([0], groups=groups)
+
+
+@given(IDS)
+def test_each_spelling_gives_each_other(ids):
+    spellings = [sorted(ids), format_cpu_list(ids), "0x" + format_cpu_mask(ids)]
+    for value in [*spellings, "0x" + cpu_mask(ids, groups=True)]:
+        assert [cpu_list(value), cpu_range(value), cpu_mask(value)] == spellings
+
+
+@given(IDS)
+def test_grouped_masks_are_as_the_kernel_prints_them(ids):
+    """`%*pb` prints 32 bits a group, eight digits each; see bitmap_parse_user in the kernel's lib/bitmap-str.c."""
+    groups = cpu_mask(ids, groups=True).split(",")
+    assert all(len(group) == 8 for group in groups)
+    assert {32 * place + bit for place, group in enumerate(reversed(groups)) for bit in range(32)
+            if int(group, 16) >> bit & 1} == set(ids)

@@ -3,7 +3,7 @@
 import pytest
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
-from plan_topologies import gpu, model, service, topology
+from plan_topologies import model, service, topology
 
 COMPUTE_MIB = 512
 

@@ -124,6 +124,47 @@ def test_packages_go_by_id_without_masks_on_any_processor(tree_folder):
     assert read_topology(root)["packages"] == [[0, 1], [2, 3]]
 
 
+def test_packages_go_by_mask_where_cpuinfo_is_there_and_has_no_flags(tree_folder):
+    root = Machine(sockets=2, cores=2).write(tree_folder)
+    write_files(root, {"proc/cpuinfo": "cpu\t\t: UltraSparc T1 (Niagara)\ntype\t\t: sun4v\n"})
+    write_files(root, {f"{CPU}/cpu{cpu}/topology/physical_package_id": cpu for cpu in range(4)})
+    assert read_topology(root)["packages"] == [[0, 1], [2, 3]]
+
+
+@pytest.mark.parametrize("unknown", [-1, 65535, "junk"])
+def test_a_cpu_without_a_package_id_is_in_the_package_that_its_mask_names(tree_folder, unknown):
+    root = Machine(sockets=2, cores=2).write(tree_folder)
+    write_files(root, {f"{CPU}/cpu1/topology/physical_package_id": unknown})
+    assert read_topology(root)["packages"] == [[0, 1], [2, 3]]
+
+
+def test_a_cpu_without_topology_files_is_placed_with_the_others_by_cpuinfo(tree_folder):
+    root = Machine(sockets=2, cores=2, threads=2).write(tree_folder)
+    remove(root, f"{CPU}/cpu5/topology/*", f"{CPU}/cpu1/topology/thread_siblings*", f"{CPU}/cpu1/topology/core_cpus*")
+    answer = read_topology(root)
+    assert answer["packages"] == [[0, 1, 4, 5], [2, 3, 6, 7]]
+    assert answer["cores"] == [[0, 4], [1, 5], [2, 6], [3, 7]]
+
+
+def test_old_kernels_tell_the_package_and_no_core(tree_folder):
+    root = Machine(sockets=2, cores=2).write(tree_folder)
+    remove(root, f"{CPU}/cpu*/topology/*")
+    text = "\n".join(f"processor : {cpu}\nflags : tsc\nphysical id : {cpu % 2 * 3}\n" for cpu in range(4))
+    write_files(root, {"proc/cpuinfo": text})
+    answer = read_topology(root)
+    assert answer["packages"] == [[0, 2], [1, 3]]
+    assert answer["cores"] == [[0], [1], [2], [3]]
+    assert "cores" in answer["notes"]
+
+
+def test_a_source_of_core_kinds_that_cannot_be_used_is_said(tree_folder):
+    root = Machine(cores=4, little=2, little_by="capacity").write(tree_folder)
+    remove(root, f"{CPU}/cpu3/cpu_capacity")
+    answer = read_topology(root)
+    assert answer["core_kinds"] == []
+    assert "cpu_capacity is not known of each CPU" in answer["notes"]["core_kinds"]
+
+
 def test_dies_are_there_where_the_kernel_tells_them(tree_folder):
     root = Machine(cores=4).write(tree_folder)
     assert read_topology(root)["dies"] == []

@@ -204,6 +204,34 @@ def test_the_mask_of_a_device_wins_over_its_list_and_offline_cpus_are_dropped(tr
     assert read_topology(root)["gpus"][0]["local_cpus"] == [2]
 
 
+@pytest.mark.parametrize("item", ["vendor", "device"])
+@pytest.mark.parametrize("junk", ["", "10de", "0xjunk"])
+def test_ids_of_a_gpu_that_are_none_are_null_with_a_reason(tree_folder, item, junk):
+    root = Machine(gpus=[0]).write(tree_folder)
+    write_files(root, {f"{PCI}/0000:10:00.0/{item}": junk})
+    answer = read_topology(root)
+    assert answer["gpus"][0][item] is None
+    assert answer["notes"][f"gpus.0000:10:00.0.{item}"] == (
+        f"Not known: /{PCI}/0000:10:00.0/{item}: nothing of use in it."
+    )
+
+
+def test_a_device_whose_class_is_not_told_could_be_a_gpu(tree_folder):
+    root = Machine(gpus=[0]).write(tree_folder)
+    (Path(root) / PCI / "0000:10:00.0" / "class").unlink()
+    answer = read_topology(root)
+    assert answer["gpus"] == []
+    assert "No such file" in answer["notes"]["gpus.0000:10:00.0"]
+
+
+def test_a_disk_whose_size_is_not_told_is_left_out_with_a_reason(tree_folder):
+    root = Machine(nvme=[0]).write(tree_folder)
+    write_files(root, {"sys/block/nvme0n1/size": "large"})
+    answer = read_topology(root)
+    assert answer["block_devices"] == []
+    assert answer["notes"]["block_devices.nvme0n1"] == "Not known: /sys/block/nvme0n1/size: not a whole number."
+
+
 def test_a_device_that_is_a_link_out_of_the_tree_is_left_out(tree_folder):
     root = Machine(cores=2).write(tree_folder / "tree")
     write_files(tree_folder, {"elsewhere/class": "0x030000"})
@@ -219,6 +247,8 @@ def test_a_device_that_is_a_link_out_of_the_tree_is_left_out(tree_folder):
         (["identity", "DMA"], True),
         (["DMA-FQ"], True),
         (["identity", None], None),
+        (["identity", "unknown"], None),
+        (["identity", "blocked", "unmanaged"], False),
         ([None, "DMA"], True),
     ],
 )

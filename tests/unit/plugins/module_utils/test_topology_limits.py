@@ -145,11 +145,104 @@ def test_a_mount_point_cannot_lead_out_of_the_tree(tree_folder):
     assert limits(root)[0] == [0, 1]
 
 
-@pytest.mark.parametrize("text", ["max 100000", "-1 100000", "100000 0", "100000", "x y", "", "1" * 30 + " 1"])
-def test_a_quota_that_is_none(tree_folder, text):
+@pytest.mark.parametrize("text", ["max 100000", "-1 100000"])
+def test_a_quota_that_is_none_needs_no_note(tree_folder, text):
     root = Machine(quota=1).write(tree_folder)
     write_files(root, {f"{CGROUP}/user.slice/session/cpu.max": text})
-    assert limits(root)[1] is None
+    answer = read_topology(root)
+    assert answer["quota_cpus"] is None
+    assert "quota_cpus" not in answer["notes"]
+
+
+@pytest.mark.parametrize("text", ["100000 0", "100000", "x y", "", "1" * 30 + " 1"])
+def test_a_quota_that_is_not_understood_is_null_with_a_reason(tree_folder, text):
+    root = Machine(quota=1).write(tree_folder)
+    write_files(root, {f"{CGROUP}/user.slice/session/cpu.max": text})
+    answer = read_topology(root)
+    assert answer["quota_cpus"] is None
+    assert answer["notes"]["quota_cpus"].startswith(f"Not known: /{CGROUP}/user.slice/session/cpu.max: ")
+
+
+@pytest.mark.parametrize("version", ["v1", "v2", "hybrid"])
+@pytest.mark.parametrize("how", ["junk", "unreadable"])
+def test_a_limit_that_cannot_be_read_is_null_with_a_reason_and_no_limit_is_not(tree_folder, version, how):
+    root = Machine(quota=1, memory_limit_mib=64, cgroup=version).write(tree_folder)
+    before = read_topology(root)
+    names = ["cpu.max", "memory.max"] if version == "v2" else ["cpu.cfs_quota_us", "memory.limit_in_bytes"]
+    for name in names:
+        controller = "" if version == "v2" else name.split(".")[0] + "/"
+        for group in ("user.slice/session", "system.slice"):
+            path = Path(root) / CGROUP / controller / group / name
+            if how == "junk":
+                write_files(root, {path: "junk"})
+            else:
+                path.unlink() if path.exists() else None
+                path.mkdir(parents=True)
+    after = read_topology(root)
+    for key in ("quota_cpus", "memory_limit_mib"):
+        assert before[key] is not None
+        assert (after[key], after["services"][key]) == (None, None)
+        for prefix in ("", "services."):
+            assert prefix + key not in before["notes"]
+            assert after["notes"][prefix + key].startswith(f"Not known: /{CGROUP}/")
+
+
+def test_the_smallest_limit_that_can_be_read_stands_with_a_doubt(tree_folder):
+    root = Machine(cores=4, quota=1, memory_limit_mib=64).write(tree_folder)
+    write_files(
+        root,
+        {
+            f"{CGROUP}/user.slice/session/cpu.max": "junk",
+            f"{CGROUP}/user.slice/cpu.max": "250000 100000",
+            f"{CGROUP}/user.slice/session/memory.max": "junk",
+            f"{CGROUP}/user.slice/memory.max": 1 << 30,
+        },
+    )
+    answer = read_topology(root)
+    assert (answer["quota_cpus"], answer["memory_limit_mib"]) == (2.5, 1024)
+    for key in ("quota_cpus", "memory_limit_mib"):
+        assert answer["notes"][key].startswith(f"May be smaller: /{CGROUP}/user.slice/session/")
+
+
+def test_a_control_group_that_is_not_below_the_mount_point_leaves_limits_unknown(tree_folder):
+    """Seen from a cgroup namespace, a mount that was made outside of it has a root that begins with /.. ."""
+    root = Machine(cores=4).write(tree_folder)
+    write_files(
+        root,
+        {
+            "proc/self/mountinfo": "30 20 0:26 /../.. /sys/fs/cgroup rw,nosuid - cgroup2 cgroup rw",
+            "proc/self/cgroup": "0::/user.slice",
+            f"{CGROUP}/user.slice/cpu.max": "100000 100000",
+        },
+    )
+    answer = read_topology(root)
+    assert answer["quota_cpus"] is None
+    assert "/user.slice of this process is not to be found" in answer["notes"]["quota_cpus"]
+
+
+def test_without_the_own_control_group_only_the_mount_point_is_known(tree_folder):
+    root = Machine(cores=4, quota=1).write(tree_folder)
+    (Path(root) / "proc/self/cgroup").unlink()
+    (Path(root) / "proc/self/cpuset").unlink()
+    answer = read_topology(root)
+    assert answer["quota_cpus"] is None
+    assert answer["notes"]["quota_cpus"] == "Not known: /proc/self/cgroup: No such file or directory."
+
+
+def test_services_of_a_container_are_below_what_is_mounted(tree_folder):
+    root = Machine(cores=4).write(tree_folder)
+    write_files(
+        root,
+        {
+            "proc/self/mountinfo": "30 20 0:26 /machine/box /sys/fs/cgroup rw,nosuid - cgroup2 cgroup rw",
+            "proc/self/cgroup": "0::/machine/box/system.slice/ssh",
+            f"{CGROUP}/system.slice/cpu.max": "200000 100000",
+            f"{CGROUP}/system.slice/ssh/cpu.max": "150000 100000",
+            f"{CGROUP}/cpu.max": "max 100000",
+        },
+    )
+    answer = read_topology(root)
+    assert (answer["quota_cpus"], answer["services"]["quota_cpus"]) == (1.5, 2.0)
 
 
 def test_no_hierarchy_at_all(tree_folder):

@@ -50,7 +50,9 @@ def test_a_directory_of_a_node_that_is_not_online_does_not_count(tree_folder):
     answer = read_topology(root)
     assert answer["distances"] == {"nodes": [0, 1], "matrix": [[10, 21], [21, 10]]}
     write_files(root, {f"{NODE}/online": "junk"})
-    assert [node["id"] for node in read_topology(root)["numa_nodes"]] == [0, 1, 2]
+    answer = read_topology(root)
+    assert [node["id"] for node in answer["numa_nodes"]] == [0, 1, 2]
+    assert "May be more than are online" in answer["notes"]["numa_nodes"]
 
 
 def test_a_machine_without_nodes_is_one_node(tree_folder):
@@ -86,6 +88,26 @@ def test_hugepages_by_size_with_free_and_surplus(tree_folder):
     assert node["hugepages"] == {"2048": 512, "1048576": 2}
     assert node["hugepages_free"] == {"2048": 100, "1048576": 2}
     assert node["hugepages_surplus"] == {"2048": 3, "1048576": 0}
+
+
+def test_a_count_of_hugepages_that_cannot_be_had_is_null_with_a_reason(tree_folder):
+    root = Machine(sockets=2, hugepages={2048: 512, 1048576: 2}).write(tree_folder)
+    folder = f"{NODE}/node1/hugepages/hugepages-2048kB"
+    write_files(root, {f"{folder}/nr_hugepages": "many"})
+    (Path(root) / folder / "free_hugepages").unlink()
+    answer = read_topology(root)
+    node = answer["numa_nodes"][1]
+    assert (node["hugepages"], node["hugepages_free"]) == (
+        {"2048": None, "1048576": 2},
+        {"2048": None, "1048576": 2},
+    )
+    assert answer["notes"] == dict(
+        answer["notes"],
+        **{
+            "numa_nodes.1.hugepages.2048": f"Not known: /{folder}/nr_hugepages: not a whole number.",
+            "numa_nodes.1.hugepages_free.2048": f"Not known: /{folder}/free_hugepages: No such file or directory.",
+        },
+    )
 
 
 def test_distances_need_not_be_symmetric(tree_folder):
@@ -179,6 +201,45 @@ def test_frequency_scaling_without_modes_and_preferences(tree_folder):
     assert answer["cpufreq"]["boost_file"] == f"/{CPU}/cpufreq/boost"
     assert answer["notes"]["cpufreq.mode"] == "This driver has no modes."
     assert "cpufreq.policies.epp" in answer["notes"]
+
+
+def test_a_policy_that_lacks_what_the_others_have_is_named(tree_folder):
+    root = Machine(cores=3, cpufreq="intel_pstate").write(tree_folder)
+    folder = Path(root) / CPU / "cpufreq"
+    (folder / "policy1/energy_performance_preference").unlink()
+    (folder / "policy1/base_frequency").write_text("fast\n")
+    (folder / "policy2/cpuinfo_min_freq").write_text("")
+    (folder / "policy2/cpuinfo_max_freq").unlink()
+    (folder / "policy0/scaling_governor").unlink()
+    answer = read_topology(root)
+    notes = answer["notes"]
+    assert {key for key in notes if key.startswith("cpufreq.policies")} == {
+        "cpufreq.policies.0.governor",
+        "cpufreq.policies.1.epp",
+        "cpufreq.policies.1.base_khz",
+        "cpufreq.policies.2.min_khz",
+        "cpufreq.policies.2.max_khz",
+    }
+    assert notes["cpufreq.policies.1.base_khz"].endswith("policy1/base_frequency: not a whole number.")
+    assert "cpufreq.governor" in notes
+
+
+def test_what_a_driver_never_has_is_one_note(tree_folder):
+    notes = read_topology(Machine(cores=3, cpufreq="acpi-cpufreq").write(tree_folder))["notes"]
+    assert {key for key in notes if key.startswith("cpufreq.policies")} == {
+        "cpufreq.policies.base_khz",
+        "cpufreq.policies.epp",
+        "cpufreq.policies.epp_choices",
+    }
+    assert notes["cpufreq.policies.base_khz"] == "This driver has no base_frequency."
+
+
+def test_a_boost_that_is_neither_on_nor_off_is_not_known(tree_folder):
+    root = Machine(cpufreq="acpi-cpufreq").write(tree_folder)
+    write_files(root, {f"{CPU}/cpufreq/boost": 7})
+    answer = read_topology(root)
+    assert (answer["cpufreq"]["boost"], answer["cpufreq"]["boost_file"]) == (None, None)
+    assert {"cpufreq.boost", "cpufreq.boost_file"} <= set(answer["notes"])
 
 
 def test_turbo_that_is_switched_off(tree_folder):

@@ -76,11 +76,39 @@ def test_everything_that_the_tool_says(tmp_path):
         "mig": False,
     }
     assert (cards[1]["persistence"], cards[1]["mig"]) == (False, None)
-    assert notes == {}
+    reason = "nvidia-smi does not tell mig.mode.current, or in a form that is not known."
+    assert notes == {"gpus.0000:18:00.0.nvidia.mig": reason, "nvidia.smi.gpus.0000:18:00.0.mig": reason}
 
 
 def test_the_version_of_the_open_driver(tmp_path):
     assert ask(tmp_path, version=OPEN_VERSION)[0]["driver_version"] == "570.86.15"
+
+
+@pytest.mark.parametrize("version", ["NVRM version: new words", ""])
+def test_a_version_that_is_not_understood_is_null_with_a_reason_and_the_tool_is_asked(tmp_path, version):
+    root = Machine(gpus=[0]).write(tmp_path / "tree")
+    write_files(root, {"proc/driver/nvidia/version": version})
+    (tmp_path / "tool").mkdir()
+    tree = Tree(root)
+    answer, _gpus = read_nvidia(tree, [], a_tool(tmp_path / "tool"))
+    assert (answer["driver_version"], len(answer["smi"]["gpus"])) == (None, 2)
+    assert tree.notes["nvidia.driver_version"] == "Not known: /proc/driver/nvidia/version: nothing of use in it."
+    assert "nvidia" not in tree.notes
+
+
+def test_every_null_of_a_card_has_a_note_at_both_places(tmp_path):
+    line = "0, 00000000:10:00.0, [Unknown Error], N/A, [N/A], [N/A], [Not Supported], new"
+    _answer, cards, notes = ask(tmp_path, query=line)
+    unknown = [item for item, value in cards[0].items() if value is None]
+    assert unknown == ["name", "uuid", "memory_mib", "driver_version", "persistence", "mig"]
+    for item in unknown:
+        assert {f"gpus.0000:10:00.0.nvidia.{item}", f"nvidia.smi.gpus.0000:10:00.0.{item}"} <= set(notes)
+
+
+def test_a_card_without_an_address_is_named_by_its_index(tmp_path):
+    _answer, cards, notes = ask(tmp_path, query="3, [N/A], T4, GPU-a, 1, 550.1, Enabled, Disabled")
+    assert cards == [None, None]
+    assert "nvidia.smi.gpus.3.address" in notes
 
 
 def test_without_a_driver_nothing_is_started(tmp_path):
