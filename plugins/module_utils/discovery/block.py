@@ -115,12 +115,16 @@ def _mount_points(tree, name, mounts, key):
     for volume, folder in volumes.items():
         sources.add("/dev/" + volume)
         number = tree.read(folder + "/dev")
-        numbered = bool(_DEVICE_NUMBER.match(number or ""))
-        mapped = tree.read_text(folder + "/dm/name") if volume.startswith("dm-") else volume
-        sources.add("/dev/mapper/" + (mapped or volume))
-        numbers.add(number)
-        if not numbered or not mapped:
-            tree.note(key, f"May be more: {tree.why(folder + ('/dm/name' if numbered else '/dev'))}.")
+        if _DEVICE_NUMBER.match(number or ""):
+            numbers.add(number)
+        else:
+            tree.note(key, f"May be more: {tree.why(folder + '/dev')}.")
+        if volume.startswith("dm-"):
+            mapped = tree.read_text(folder + "/dm/name")
+            if mapped:
+                sources.add("/dev/mapper/" + mapped)
+            else:
+                tree.note(key, f"May be more: {tree.why(folder + '/dm/name')}.")
     return sorted({mount["mount"] for mount in mounts if mount["number"] in numbers or mount["source"] in sources})
 
 

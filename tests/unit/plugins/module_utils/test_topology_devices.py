@@ -224,6 +224,16 @@ def test_a_device_whose_class_is_not_told_could_be_a_gpu(tree_folder):
     assert "No such file" in answer["notes"]["gpus.0000:10:00.0"]
 
 
+def test_a_disk_without_a_number_has_only_the_mounts_that_name_it(tree_folder):
+    root = Machine(nvme=[0]).write(tree_folder)
+    (Path(root) / "sys/block/nvme0n1/nvme0n1p1/dev").unlink()
+    mounts = (Path(root) / "proc/mounts").read_text()
+    write_files(root, {"proc/mounts": f"{mounts}/dev/sdz1 /elsewhere ext4 rw 0 0"})
+    answer = read_topology(root)
+    assert answer["block_devices"][0]["mounts"] == ["/"]
+    assert "nvme0n1p1/dev: No such file" in answer["notes"]["block_devices.nvme0n1.mounts"]
+
+
 def test_a_disk_whose_size_is_not_told_is_left_out_with_a_reason(tree_folder):
     root = Machine(nvme=[0]).write(tree_folder)
     write_files(root, {"sys/block/nvme0n1/size": "large"})
