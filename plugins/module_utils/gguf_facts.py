@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.inference.host.plugins.module_utils.checks import kind
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.gguf import GgufError, read_gguf
 from ansible_collections.inference.host.plugins.module_utils.gguf_architectures import attention_layers
@@ -15,9 +16,10 @@ from ansible_collections.inference.host.plugins.module_utils.gguf_values import 
 LAYER = re.compile(r"^blk\.(\d{1,3})\.")
 INPUT = "token_embd.weight"
 
-NEEDED = ("architecture", "layers", "weights_bytes", "layer_bytes", "input_bytes", "output_bytes", "embedding_length",
-          "vocabulary", "query_length", "feed_forward_length", "recurrent_length", "experts", "attention")
-NEEDED_OF_LAYER = ("kind", "kv_heads", "key_length", "value_length", "window", "state_bytes")
+NUMBERS = ("parameters", "layers", "embedding_length", "vocabulary", "query_length", "feed_forward_length",
+           "recurrent_length", "weights_bytes", "input_bytes", "output_bytes")
+OTHERS = ("architecture", "layer_bytes", "experts", "attention")
+NUMBERS_OF_LAYER = ("kv_heads", "key_length", "value_length", "state_bytes")
 
 
 def model_facts(header):
@@ -34,10 +36,14 @@ def model_facts(header):
     Raises GgufError for values that no model can have.
     """
     try:
-        values = Values(header["metadata"])
-        attention = attention_layers(values)
+        return _facts(header)
     except GgufError as error:
         raise GgufError("%s: %s." % (header["path"], error)) from None
+
+
+def _facts(header):
+    values = Values(header["metadata"])
+    attention = attention_layers(values)
     metadata, tensors = header["metadata"], header["tensors"]
     layer_bytes, input_bytes, output_bytes = _weights(tensors, values.layers)
     return {
@@ -85,17 +91,37 @@ def facts_of_file(path):
 def check_facts(facts):
     """Return `facts` when they are a model's facts, as `model_facts` makes them; raise PlanError for anything else."""
     if not isinstance(facts, dict):
-        raise PlanError("model.header is %r; it must be the facts that module inference.host.gguf_info returns." % (
-            facts,))
-    missing = [key for key in NEEDED if key not in facts]
+        _refuse("is %s" % kind(facts))
+    missing = [key for key in NUMBERS + OTHERS if key not in facts]
     if missing:
-        raise PlanError("model.header has no %s; it must be the facts that module inference.host.gguf_info returns." %
-                        " and no ".join(missing))
+        _refuse("has no %s" % " and no ".join(missing))
+    _check_numbers("", facts, NUMBERS)
+    if not isinstance(facts["layer_bytes"], list) or not all(map(_is_number, facts["layer_bytes"])):
+        _refuse("has a layer_bytes that is no list of numbers")
+    if facts["experts"] is not None:
+        _check_numbers("experts.", facts["experts"], ("used", "length"))
+    if facts["attention"] is not None and not isinstance(facts["attention"], list):
+        _refuse("has an attention that is no list")
     for layer in facts["attention"] or []:
-        if not isinstance(layer, dict) or not set(NEEDED_OF_LAYER) <= set(layer):
-            raise PlanError("model.header.attention has %r; each layer must have %s." % (
-                layer, ", ".join(NEEDED_OF_LAYER)))
+        _check_numbers("attention[].", layer, NUMBERS_OF_LAYER)
+        if layer.get("window", 0) is not None:
+            _check_numbers("attention[].", layer, ("window",))
     return facts
+
+
+def _check_numbers(where, values, keys):
+    for key in keys:
+        value = values.get(key) if isinstance(values, dict) else None
+        if not _is_number(value):
+            _refuse("has %s%s %s" % (where, key, kind(value)))
+
+
+def _is_number(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _refuse(what):
+    raise PlanError("model.header %s; it must be the facts that module inference.host.gguf_info returns." % what)
 
 
 def _weights(tensors, layers):

@@ -33,7 +33,8 @@ def kv_cache_bytes(facts, context, parallel=1, cache_type="f16", ubatch=512):
 
     Sum over layers of cells x heads x (key + value length) in the cache's type; cells are the context, or in layers
     with a sliding window pad256(min(context, window + ubatch)); src/llama-kv-cache.cpp, -iswa.cpp and
-    llama-memory-recurrent.cpp. Equal to what the server reports for Gemma 3 270M in 79 runs.
+    llama-memory-recurrent.cpp. Equal to what the server reports for Gemma 3 270M in 69 runs and
+    for 22 made-up models of 20 architectures.
     Raises PlanError for an unknown architecture or cache type, and for heads that the type does not divide.
     """
     check_facts(facts)
@@ -76,6 +77,8 @@ def instance_memory(model, context, parallel, cache_type, ubatch, cache_ram_mib)
 
     model: {"header": facts or None, "weights_mib": int or None, "kv_bytes_per_token": int or None (f16, all layers)}.
     The model's own numbers win over the header. What nothing is known of is 0, for compute 512; `memory_gaps` says so.
+    Weights count once: where the engine repacks some of them for the CPU ("CPU_REPACK"), their pages of the file are
+    not needed any more.
     """
     facts = model.get("header")
     weights = model.get("weights_mib")
@@ -92,20 +95,22 @@ def instance_memory(model, context, parallel, cache_type, ubatch, cache_ram_mib)
 
 def memory_gaps(model):
     """Return a sentence for each part of `instance_memory(model, …)` that is not known and counts as a convention."""
-    facts = model.get("header")
+    facts, cache = model.get("header"), model.get("kv_bytes_per_token")
+    if facts:
+        if cache or check_facts(facts)["attention"] is not None:
+            return []
+        return ["the model's architecture %s is not known: its KV cache counts as 0 MiB; give "
+                "model.kv_bytes_per_token." % facts["architecture"]]
+    if not cache and model.get("weights_mib") is None:
+        return ["nothing is known of the model's memory: weights and KV cache count as 0 MiB, compute buffers as %d "
+                "MiB; give model.header, or model.weights_mib and model.kv_bytes_per_token." % UNKNOWN_COMPUTE_MIB]
     gaps = []
-    if model.get("weights_mib") is None and not facts:
+    if model.get("weights_mib") is None:
         gaps.append("the model's weights are not known and count as 0 MiB; give model.weights_mib or model.header.")
-    if not model.get("kv_bytes_per_token"):
-        if not facts:
-            gaps.append("the model's KV cache is not known and counts as 0 MiB; give model.kv_bytes_per_token or "
-                        "model.header.")
-        elif check_facts(facts)["attention"] is None:
-            gaps.append("the model's architecture %s is not known: its KV cache counts as 0 MiB; give "
-                        "model.kv_bytes_per_token." % facts["architecture"])
-    if not facts:
-        gaps.append("compute buffers count as %d MiB, a convention; model.header would tell." % UNKNOWN_COMPUTE_MIB)
-    return gaps
+    if not cache:
+        gaps.append("the model's KV cache is not known and counts as 0 MiB; give model.kv_bytes_per_token or "
+                    "model.header.")
+    return gaps + ["compute buffers count as %d MiB, a convention; model.header would tell." % UNKNOWN_COMPUTE_MIB]
 
 
 def _model_kv_bytes(model, context, parallel, cache_type, ubatch):

@@ -10,7 +10,7 @@ from ansible_collections.inference.host.plugins.module_utils import gguf_types
 from ansible_collections.inference.host.plugins.module_utils.gguf import GgufError, read_gguf, read_model
 from gguf.constants import GGML_QUANT_SIZES, LlamaFileType
 from gguf_models import SCALARS, of_architecture, raw_header, text, write_gguf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 MIB = 1 << 20
@@ -40,19 +40,20 @@ GGML_NAMES = {"float16": "F16", "float32": "F32", "float64": "F64", "int8": "I8"
 def refuses(path, seconds=1.0, memory=2 * MIB):
     """Return why `path` is refused, or None; fail when that takes long or much memory."""
     tracemalloc.start()
-    begun = time.monotonic()
+    begun = time.process_time()
     try:
         read_gguf(str(path))
         said = None
     except GgufError as error:
         said = str(error)
     finally:
-        taken, (_now, peak) = time.monotonic() - begun, tracemalloc.get_traced_memory()
+        taken, (_now, peak) = time.process_time() - begun, tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert taken < seconds and peak < memory
     return said
 
 
+@settings(deadline=None)
 @given(values=VALUES, arrays=ARRAYS, strings=STRINGS, tensors=TENSORS, big=st.booleans(),
        alignment=st.sampled_from([None, 8, 64]))
 def test_what_was_written_is_read(tmp_path_factory, values, arrays, strings, tensors, big, alignment):
@@ -157,6 +158,7 @@ def test_a_huge_number_anywhere_neither_hangs_nor_grows(tmp_path, number):
     assert refused > end // 2
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_random_bytes_are_refused(tmp_path_factory, junk):
     path = tmp_path_factory.mktemp("g") / "m.gguf"
@@ -166,6 +168,7 @@ def test_random_bytes_are_refused(tmp_path_factory, junk):
         assert said and said.startswith(str(path) + ": ") and said.endswith(".") and "\n" not in said
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8))
 def test_changed_bytes_give_a_header_or_a_sentence(tmp_path_factory, changes):
     folder = tmp_path_factory.mktemp("g")
@@ -189,7 +192,8 @@ def tensor(name=b"a", shape=(4,), kind=0, offset=0):
 @pytest.mark.parametrize(("content", "words"), [
     (b"", "it ends too early: the fixed part of the header would take 24 bytes, 0 are left"),
     (b"GGML" + bytes(30), "it is no GGUF file; it begins with b'GGML' instead of b'GGUF'"),
-    # 43 bytes that make PyPI's gguf 0.19.0 loop for ever.
+    # PyPI's gguf 0.19.0 does not come back from this one.
+    (one_key(9, struct.pack("<IQ", 0, 2**60)), "the array of key 'k' would take 1152921504606846976 bytes, 0 are left"),
     (one_key(9, struct.pack("<IQ", 8, 2**61)[:6]), "it ends too early"),
     (one_key(9, struct.pack("<IQ", 8, 2**61)), "the array of key 'k' would take 18446744073709551616 bytes"),
     (one_key(9, struct.pack("<IQ", 4, 2**62)), "the array of key 'k' would take"),

@@ -137,15 +137,28 @@ def test_what_is_not_known_is_zero_or_the_convention_and_said():
     model = {"header": None, "weights_mib": None, "kv_bytes_per_token": None, "layers": None}
     assert instance_memory(model, 4096, 1, "f16", 512, 5) == {
         "weights": 0, "kv_cache": 0, "compute": 512, "prompt_cache": 5}
-    gaps = memory_gaps(model)
-    assert [words in gap for words, gap in zip(("weights", "KV cache", "compute"), gaps, strict=True)] == [True] * 3
-    assert memory_gaps(dict(model, weights_mib=1, kv_bytes_per_token=1)) == gaps[2:]
+    assert memory_gaps(model) == [
+        "nothing is known of the model's memory: weights and KV cache count as 0 MiB, compute buffers as 512 MiB; give "
+        "model.header, or model.weights_mib and model.kv_bytes_per_token."]
+    compute = "compute buffers count as 512 MiB, a convention; model.header would tell."
+    for known, unknown in (("weights_mib", "KV cache is"), ("kv_bytes_per_token", "weights are")):
+        gap, last = memory_gaps(dict(model, **{known: 1}))
+        assert gap.startswith("the model's %s not known and count" % unknown) and last == compute
+    assert memory_gaps(dict(model, weights_mib=1, kv_bytes_per_token=1)) == [compute]
+    assert memory_gaps(dict(model, header=facts_of("qwen3"))) == []
 
 
 @pytest.mark.parametrize(("header", "words"), [
     ("text", "model.header is 'text'; it must be the facts that module inference.host.gguf_info returns."),
-    ({"architecture": "llama"}, "model.header has no layers and no weights_bytes"),
-    (dict(facts_of("qwen3"), attention=[{"kind": "full"}]), "each layer must have kind, kv_heads"),
+    ({"architecture": "llama"}, "model.header has no parameters and no layers and no embedding_length"),
+    (dict(facts_of("qwen3"), vocabulary="many"), "model.header has vocabulary 'many'; it must be the facts"),
+    (dict(facts_of("qwen3"), layer_bytes=[1, None]), "model.header has a layer_bytes that is no list of numbers"),
+    (dict(facts_of("qwen3"), experts=[]), "model.header has experts.used None"),
+    (dict(facts_of("qwen3"), attention={}), "model.header has an attention that is no list"),
+    (dict(facts_of("qwen3"), attention=["full"]), "model.header has attention[].kv_heads None"),
+    (dict(facts_of("qwen3"), attention=[{"kv_heads": -1}]), "model.header has attention[].kv_heads -1"),
+    (dict(facts_of("qwen3"), attention=[dict(facts_of("qwen3")["attention"][0], window="all")]),
+     "model.header has attention[].window 'all'"),
 ])
 def test_a_header_that_is_no_facts_is_refused(header, words):
     with pytest.raises(PlanError) as error:

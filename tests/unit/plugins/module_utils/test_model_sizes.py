@@ -87,7 +87,7 @@ UNKNOWN = dict(FACTS, architecture="brand-new", attention=None, known=False)
     (lambda: model_memory({"weights_mib": 8}), "the model's KV cache is not known"),
     (lambda: model_memory({"kv_bytes_per_token": 8}), "model_memory is given no weights_mib"),
     (lambda: model_memory(UNKNOWN), "the model's architecture brand-new is not known"),
-    (lambda: model_memory({"architecture": "llama"}), "model.header has no layers"),
+    (lambda: model_memory({"architecture": "llama"}), "model.header has no parameters"),
     (lambda: model_memory(FACTS, context="8k"), "model_memory.context is '8k'; it must be a whole number from 128"),
     (lambda: model_memory(FACTS, context=None), "model_memory.context is missing; it must be a whole number"),
     (lambda: model_memory(FACTS, parallel=0), "model_memory.parallel is 0; it must be a whole number from 1 to 256"),
@@ -95,6 +95,7 @@ UNKNOWN = dict(FACTS, architecture="brand-new", attention=None, known=False)
     (lambda: model_memory(FACTS, ubatch=True), "model_memory.ubatch is True; it must be a whole number"),
     (lambda: largest_quantisation(NUMBERS, "8 GiB"), "largest_quantisation.memory_mib is '8 GiB'; it must be a whole"),
     (lambda: largest_quantisation({"kv_bytes_per_token": 1}, 1), "largest_quantisation is given no parameters"),
+    (lambda: largest_quantisation({"architecture": "llama"}, 1), "model.header has no parameters"),
     (lambda: largest_quantisation({"parameters": 1}, 1), "the model's KV cache is not known"),
 ])
 def test_what_is_wrong_is_named(call, words):
