@@ -19,8 +19,8 @@ def service_warnings(services, threads):
         if service["runtime"] != "command":
             warnings += ["%s: %s" % (name, gap) for gap in memory_gaps(service["model"])]
         if service["runtime"] == "whisper" and count > WHISPER_THREADS:
-            warnings.append("%s has %d threads an instance; whisper gets slower beyond about %d: several instances of 4 "
-                            "to 8 threads each serve more." % (name, count, WHISPER_THREADS))
+            warnings.append("%s has %d threads an instance; whisper gets slower beyond about %d: several instances of "
+                            "4 to 8 threads each serve more." % (name, count, WHISPER_THREADS))
         if service["runtime"] == "llama_cpp" and service["hugepages_mib"]:
             warnings.append("%s: hugepages_mib is %d; llama.cpp maps its weights from a file and does not use reserved "
                             "huge pages." % (name, service["hugepages_mib"]))
@@ -32,14 +32,14 @@ def policy_warnings(policy, services, counts, settings, kept_cpus):
     wishes, warnings = policy["settings"], []
     beyond = (wishes.get("hugepages_count") or 0) - pages_of_services(services, counts)
     if beyond > 0:
-        warnings.append("hugepages_count is %d: no planned service uses %d of these reserved huge pages, so this memory is "
-                        "only taken away." % (wishes["hugepages_count"], beyond))
+        warnings.append("hugepages_count is %d: no planned service uses %d of these reserved huge pages, so this "
+                        "memory is only taken away." % (wishes["hugepages_count"], beyond))
     if wishes.get("hugepages_transparent") == "always":
-        warnings.append("hugepages_transparent is always: a model that is paged in gets slower by it; programs that gain "
-                        "from huge pages ask for them under madvise.")
+        warnings.append("hugepages_transparent is always: a model that is paged in gets slower by it; programs that "
+                        "gain from huge pages ask for them under madvise.")
     if wishes.get("memory_overcommit") == 1:
-        warnings.append("memory_overcommit is 1: the kernel then promises memory that it does not have; it serves sparse "
-                        "arrays, not engines.")
+        warnings.append("memory_overcommit is 1: the kernel then promises memory that it does not have; it serves "
+                        "sparse arrays, not engines.")
     if policy["workers"] and policy["workers"] > max(1, len(kept_cpus)):
         warnings.append("nginx_workers is %d: %d housekeeping CPUs are kept for them, so they take CPU time from the "
                         "engines." % (policy["workers"], len(kept_cpus)))

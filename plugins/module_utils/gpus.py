@@ -7,6 +7,9 @@ from __future__ import annotations
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 
 NVIDIA = "0x10de"
+MIB = 1 << 20
+NO_HEAD = 16
+"""What is so many times smaller than the token embedding is no head, in whatever type it may be stored."""
 ALL_LAYERS = 999
 """More layers than any model has: what is asked of an engine when the number is not known and everything fits."""
 
@@ -58,65 +61,73 @@ def take_gpus(free, count, numa):
 
 
 def layer_weights(model, weights_mib):
-    """Return (MiB of each layer, MiB of the output, MiB of the input) or None where the layers are not known.
+    """Return (MiB of each layer, MiB of the output, MiB of a copied head) or None where the layers are not known.
 
-    Without a header the weights count as spread evenly over the layers.
+    Without a header the weights count as spread evenly over the layers. The copied head: a model whose head is its
+    token embedding has no tensor of its own for it. llama.cpp then copies the embedding for an output on a GPU
+    (TENSOR_DUPLICATED in src/llama-model.cpp), while the embedding itself stays in RAM.
     """
     header = model["header"]
     if header and header.get("layer_bytes"):
-        scale = 1 << 20
-        return ([size / scale for size in header["layer_bytes"]], header["output_bytes"] / scale,
-                header["input_bytes"] / scale)
+        # What is left beside layers and embedding holds a head, or norms, which are thousands of times smaller.
+        tied = header["output_bytes"] * NO_HEAD < header["input_bytes"]
+        return ([size / MIB for size in header["layer_bytes"]], header["output_bytes"] / MIB,
+                header["input_bytes"] / MIB if tied else 0.0)
     if model["layers"] and weights_mib:
         return [weights_mib / model["layers"]] * model["layers"], 0.0, 0.0
     return None
 
 
 def fit_layers(service, name, memory, room_mib):
-    """Return (gpu_layers, MiB of weights and KV cache on the GPUs, reason, warning or None) of one instance.
+    """Return (gpu_layers, MiB on the GPUs, MiB of these that are in RAM too, reason, warning or None) of one instance.
 
     memory: the instance's parts in MiB. room_mib: what its GPUs have in all for weights and KV cache, None if unknown.
-    llama.cpp puts the last layers on the GPUs, each with its part of the KV cache; one more than all layers puts the
-    output there too. Raises PlanError with the sum for a number of layers by wish that does not fit.
+    With N layers llama.cpp puts the output and the last N - 1 layers on the GPUs, each layer with its part of the KV
+    cache; one more than the model has is everything but the token embedding (i_gpu_start in src/llama-model.cpp).
+    Raises PlanError with the sum for a number of layers by wish that does not fit.
     """
     layers = layer_weights(service["model"], memory["weights"])
     wish = service["gpu_layers"]
     if layers is None:
         return fit_unknown(service, name, memory, room_mib)
-    sizes, output, _input = layers
+    sizes, output, copied = layers
     cache = memory["kv_cache"] / len(sizes)
-    need = [0.0]
+    need = [0.0, output + copied]
     for size in reversed(sizes):
         need.append(need[-1] + size + cache)
-    need.append(need[-1] + output)
+    fitting = max(number for number, mib in enumerate(need) if number == 0 or room_mib is None or mib <= room_mib)
+    count = fitting if wish == "auto" else min(wish, len(sizes) + 1)
+    if count > fitting:
+        raise PlanError(
+            "%s: gpu_layers is %d, which take %d MiB (weights and KV cache) of the GPU memory; %d MiB are free for them, "
+            "enough for %d; lower gpu_layers, context or parallel." % (
+                name, wish, round(need[count]), room_mib, fitting))
+    warning = None
     if wish != "auto":
-        count = min(wish, len(sizes) + 1)
-        if room_mib is not None and need[count] > room_mib:
-            fitting = max(number for number, mib in enumerate(need) if number == 0 or mib <= room_mib)
-            raise PlanError(
-                "%s: gpu_layers is %d, which take %d MiB (weights and KV cache) of the GPU memory; %d MiB are free for "
-                "them, enough for %d; lower gpu_layers, context or parallel." % (
-                    name, wish, round(need[count]), room_mib, fitting))
         reason = "gpu_layers: %d was set by the user" % wish
         reason += " (the model has %d and the output)" % len(sizes) if wish > count else ""
-        return count, need[count], reason, None
-    if room_mib is None:
-        return len(sizes) + 1, need[-1], "all %d layers and the output; the GPU's memory is not known" % len(sizes), (
-            "%s: the memory of its GPU is not known; nothing was checked against it." % name)
-    count = max(number for number, mib in enumerate(need) if number == 0 or mib <= room_mib)
-    reason = "%d of %d layers%s fit %d MiB (%d with KV cache)" % (
-        min(count, len(sizes)), len(sizes), " and the output" if count > len(sizes) else "", room_mib, need[count])
-    return count, need[count], reason, None
+    elif room_mib is None:
+        reason = "all %d layers and the output; the GPU's memory is not known" % len(sizes)
+        warning = "%s: the memory of its GPU is not known; nothing was checked against it." % name
+    else:
+        reason = "%s fit %d MiB (%d with KV cache)" % (layers_in_words(count, len(sizes)), room_mib, need[count])
+    return count, need[count], copied if count else 0.0, reason, warning
+
+
+def layers_in_words(count, layers):
+    """What `--gpu-layers COUNT` puts on the GPUs."""
+    return "the output and %d of %d layers" % (count - 1, layers) if count else "not even the output and no layer"
 
 
 def fit_unknown(service, name, memory, room_mib):
     """The answer of fit_layers for a model whose number of layers is not known."""
     need, wish = memory["weights"] + memory["kv_cache"], service["gpu_layers"]
     if wish != "auto":
-        return wish, min(need, room_mib or need), "gpu_layers: %d was set by the user" % wish, None
+        on_gpus = 0 if wish == 0 else need if room_mib is None else min(need, room_mib)
+        return wish, on_gpus, 0, "gpu_layers: %d was set by the user" % wish, None
     if room_mib is not None and 0 < need <= room_mib:
-        return ALL_LAYERS, need, "everything fits: %d of %d MiB" % (need, room_mib), None
-    return None, 0, "the model's layers are not known: the engine decides", (
+        return ALL_LAYERS, need, 0, "everything fits: %d of %d MiB" % (need, room_mib), None
+    return None, 0, 0, "the model's layers are not known: the engine decides", (
         "%s: how many layers fit its GPU is not known; give model.layers and model.weights_mib, or gpu_layers." % name)
 
 

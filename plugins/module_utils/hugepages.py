@@ -8,6 +8,7 @@ They are reserved only for a service that says it uses them (`hugepages_mib`), o
 from __future__ import annotations
 
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.placement import memory_nodes
 
 SIZE_KIB = "2048"
 PAGE_MIB = 2
@@ -48,7 +49,7 @@ def reserved_before(topology, beside):
     beside: pages_beside's answer. Pages that are reserved today and that the plan leaves alone count as they are.
     """
     reserved = {}
-    with_memory = [node["id"] for node in topology["numa_nodes"] if node["memory_mib"]]
+    with_memory = memory_nodes(topology)
     for node in topology["numa_nodes"]:
         for size, count in (node.get("hugepages") or {}).items():
             if beside is None or size != SIZE_KIB:
@@ -65,7 +66,7 @@ def plan_hugepages(topology, instances, beside):
     """
     if beside is None:
         return {}
-    with_memory = [node["id"] for node in topology["numa_nodes"] if node["memory_mib"]]
+    with_memory = memory_nodes(topology)
     total = spread(beside, with_memory)
     for instance in instances:
         homes = [node for node in instance["numa_nodes"] if node in with_memory] or with_memory

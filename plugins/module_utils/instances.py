@@ -49,16 +49,18 @@ class Placer:
         gpus = take_gpus(self.gpus, service["gpus"], numa)
         gpu_layers, host_mib, gpu_mib = self._split_memory(service, name, memory, gpus, reasons)
         needed = host_mib + service["hugepages_mib"]
-        self._check_memory(name, memory, needed, gpu_mib)
-        numa_policy, chosen, threads_from = self._choose(service, name, threads, needed, gpus, numa, reasons)
+        self._check_memory(name, memory, needed, service["hugepages_mib"], gpu_mib)
+        numa_policy, chosen, threads_from = self._choose(service, name, threads, needed, gpus, home, reasons)
         cpus = self.nodes.take(threads_from, threads, needed)
         if len(cpus) < threads:
-            raise PlanError("%s needs %d CPUs of whole cores on NUMA node(s) %s; %d are left; lower threads, or set "
-                            "numa: off." % (name, threads, format_cpu_list(threads_from), len(cpus)))
+            raise PlanError("%s needs %d CPUs of whole cores on NUMA node(s) %s; %d are left; lower %s." % (
+                name, threads, format_cpu_list(threads_from), len(cpus),
+                "threads, or set numa: off" if len(threads_from) < len(self.nodes.order) else "threads or instances"))
         reasons["cpus"] = self._cpus_reason(threads)
         reasons["memory"] = memory_reason(service, memory, host_mib, gpu_mib, len(gpus))
         if service["profile"]:
-            reasons["profile"] = "profile: %s was set by the user; what the service sets itself wins" % service["profile"]
+            reasons["profile"] = "profile: %s was set by the user; what the service sets itself wins" % (
+                service["profile"])
         model = service["model"]
         instance = {key: service[key] for key in COPIED}
         instance.update({
@@ -92,14 +94,14 @@ class Placer:
             return None, whole, 0
         room = self._gpu_room(service, memory, gpus)
         if service["runtime"] == "llama_cpp":
-            layers, on_gpus, reasons["gpu_layers"], warning = fit_layers(service, name, memory, room)
+            layers, on_gpus, both, reasons["gpu_layers"], warning = fit_layers(service, name, memory, room)
             self.warnings += [warning] if warning else []
         else:
             check_whole_model(name, memory, room)
-            layers, on_gpus = None, memory["weights"] + memory["kv_cache"]
+            layers, on_gpus, both = None, memory["weights"] + memory["kv_cache"], 0
         reasons["gpus"] = "%s" % ", ".join("%s (%s)" % (gpu["address"], near(gpu)) for gpu in gpus)
         each = -(-round(on_gpus) // len(gpus)) + memory["compute"] if on_gpus else 0
-        return layers, max(0, whole - round(on_gpus)), each
+        return layers, max(0, whole - round(on_gpus - both)), each
 
     def _gpu_room(self, service, memory, gpus):
         """Return MiB that the instance's GPUs have in all for weights and KV cache, or None where it is not known."""
@@ -113,23 +115,24 @@ class Placer:
         # Layers are spread evenly, so the smallest card sets the measure.
         return min(rooms) * len(rooms)
 
-    def _check_memory(self, name, memory, needed, gpu_mib):
+    def _check_memory(self, name, memory, needed, hugepages_mib, gpu_mib):
         if needed <= self.nodes.left_mib:
             return
         raise PlanError(
-            "%s needs %d MiB (weights %d + KV cache %d + compute %d + prompt cache %d%s); the host has %d MiB left of "
-            "%d; choose a smaller model, context, parallel, cache_ram_mib or fewer instances." % (
+            "%s needs %d MiB (weights %d + KV cache %d + compute %d + prompt cache %d%s%s); the host has %d MiB "
+            "left of %d; choose a smaller model, context, parallel, cache_ram_mib or fewer instances." % (
                 name, needed, memory["weights"], memory["kv_cache"], memory["compute"], memory["prompt_cache"],
+                " + huge pages %d" % hugepages_mib if hugepages_mib else "",
                 ", of which a part lies on its GPUs" if gpu_mib else "", max(0, self.nodes.left_mib),
                 self.nodes.total_mib))
 
-    def _choose(self, service, name, threads, needed, gpus, numa, reasons):
+    def _choose(self, service, name, threads, needed, gpus, home, reasons):
         """Return (policy, NUMA nodes of the policy, nodes that the CPUs come from); sets reasons["numa"]."""
+        numa = service["numa"] if home is None else home
         if gpus and numa not in ("interleave", "off") and len(self.nodes.order) > 1:
-            return self._choose_near(numa, name, threads, needed, gpus, reasons)
-        policy, chosen, reasons["numa"], warning = choose_nodes(self.nodes, numa, name, threads, needed)
-        if numa != service["numa"] and policy == "bind":
-            reasons["numa"] = "one instance a NUMA node: node %d" % numa
+            return self._choose_near(numa, name, threads, needed, gpus, reasons, home is not None)
+        policy, chosen, reasons["numa"], warning = choose_nodes(
+            self.nodes, numa, name, threads, needed, home is not None)
         if warning:
             self.warnings.append(warning + self._smaller(service, needed))
         return policy, chosen, chosen
@@ -142,15 +145,19 @@ class Placer:
             return ""
         return " With threads: %d it is bound to node %d." % (self.nodes.free(best), best)
 
-    def _choose_near(self, numa, name, threads, needed, gpus, reasons):
+    def _choose_near(self, numa, name, threads, needed, gpus, reasons, one_a_node):
         """The nodes of an instance with GPUs: theirs, where it is known and has room, else no binding."""
         near_nodes = sorted({gpu["numa_node"] for gpu in gpus if gpu["numa_node"] is not None})
         known = all(gpu["numa_node"] is not None for gpu in gpus)
         if isinstance(numa, int):
-            if known and near_nodes != [numa]:
-                raise PlanError("%s: numa is %d and its GPUs are at node(s) %s; leave numa at auto, or set it to off." % (
-                    name, numa, format_cpu_list(near_nodes)))
-            policy, chosen, reasons["numa"], _none = choose_nodes(self.nodes, numa, name, threads, needed)
+            if set(near_nodes) - {numa}:
+                where = format_cpu_list(near_nodes)
+                if one_a_node:
+                    raise PlanError("%s: instances is per_numa_node and the GPUs left for node %d are at node(s) %s; "
+                                    "set instances: per_gpu, or a number." % (name, numa, where))
+                raise PlanError("%s: numa is %d and its GPUs are at node(s) %s; leave numa at auto, or set it to "
+                                "off." % (name, numa, where))
+            policy, chosen, reasons["numa"], _none = choose_nodes(self.nodes, numa, name, threads, needed, one_a_node)
             return policy, chosen, chosen
         if not known:
             return self._unbound(name, threads, needed, reasons, "the NUMA node of its GPU is not known")
@@ -184,7 +191,8 @@ def near(gpu):
 def memory_reason(service, memory, host_mib, gpu_mib, gpu_count):
     """Return the sum in words, and where its parts come from."""
     model = service["model"]
-    origin = "numbers in the service" if model["weights_mib"] else "the model's header" if model["header"] else "no numbers"
+    origin = "the model's header" if model["header"] else "no numbers"
+    origin = "numbers in the service" if model["weights_mib"] else origin
     text = "weights %d + KV cache %d + compute %d + prompt cache %d MiB by %s" % (
         memory["weights"], memory["kv_cache"], memory["compute"], memory["prompt_cache"], origin)
     if not gpu_count:

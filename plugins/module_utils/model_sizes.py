@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from ansible_collections.inference.host.plugins.module_utils.checks import REQUIRED, check_fields, integer, one_of
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.gguf_facts import check_facts
 from ansible_collections.inference.host.plugins.module_utils.model_memory import (
     CACHE_TYPES,
     MIB,
     instance_memory,
-    memory_gaps,
+    kv_cache_bytes,
 )
 
 BITS_PER_WEIGHT = (("F16", 16.0), ("Q8_0", 8.50), ("Q6_K", 6.56), ("Q5_K_M", 5.70), ("Q4_K_M", 4.89), ("Q2_K", 3.16))
@@ -83,18 +84,18 @@ def _check_settings(name, **settings):
 
 def _checked_model(name, model):
     """Return {"header", "weights_mib", "kv_bytes_per_token", "layers", "parameters"}, each None if not given."""
-    is_facts = isinstance(model, dict) and "architecture" in model
-    checked = check_fields("%s's model" % name, {} if is_facts else model, NUMBERS)
-    return dict(checked, header=model if is_facts else None)
+    if isinstance(model, dict) and "architecture" in model:
+        return dict(dict.fromkeys(NUMBERS), header=check_facts(model))
+    return dict(check_fields("%s's model" % name, model, NUMBERS), header=None)
 
 
 def _parts(model, context, parallel, cache_type, ubatch):
     """Return the parts but the prompt cache, which is no matter of the model."""
-    if not model["kv_bytes_per_token"] and not (model["header"] or {}).get("attention"):
-        raise PlanError(_cache_gap(model))
+    if not model["kv_bytes_per_token"]:
+        if not model["header"]:
+            raise PlanError("the model's KV cache is not known; give kv_bytes_per_token, or the facts that module "
+                            "inference.host.gguf_info returns.")
+        # Says it of an unknown architecture, which instance_memory counts as 0.
+        kv_cache_bytes(model["header"], context, parallel, cache_type, ubatch)
     parts = instance_memory(model, context, parallel, cache_type, ubatch, 0)
     return {key: parts[key] for key in ("weights", "kv_cache", "compute")}
-
-
-def _cache_gap(model):
-    return next(gap for gap in memory_gaps(model) if "KV cache" in gap)

@@ -100,11 +100,16 @@ class Nodes:
             for node in nodes:
                 if self.lanes[node] and len(cpus) < threads:
                     cpus += self.lanes[node].pop(0)
-        with_memory = [node for node in nodes if node in self.homes] or self.homes or nodes
-        for node in with_memory:
-            self.memory_mib[node] -= memory_mib // len(with_memory)
-        self.left_mib -= memory_mib
+        self._take_memory([node for node in nodes if node in self.homes] or self.homes or nodes, memory_mib)
         return sorted(cpus[:threads])
+
+    def _take_memory(self, nodes, memory_mib):
+        """Evenly, but from a node no more than it has: the kernel goes on to the others when one is full."""
+        self.left_mib -= memory_mib
+        for place, node in enumerate(sorted(nodes, key=self.memory_mib.get)):
+            part = min(memory_mib // (len(nodes) - place), max(0, self.memory_mib[node]))
+            self.memory_mib[node] -= part
+            memory_mib -= part
 
 
 def distances(topology):
@@ -115,11 +120,11 @@ def distances(topology):
             for column, far in enumerate(line[:len(ids)])}
 
 
-def choose_nodes(nodes, numa, name, threads, memory_mib):
+def choose_nodes(nodes, numa, name, threads, memory_mib, one_a_node=False):
     """Return (policy, nodes, reason, warning or None) for one instance: policy is bind, interleave or none.
 
-    numa: the service's wish, or the node that the instance's GPUs are at. Raises PlanError for a node that was named
-    and cannot hold the instance.
+    numa: the service's wish, or with `one_a_node` (instances: per_numa_node) the node whose turn it is. Raises
+    PlanError for a node that cannot hold the instance.
     """
     everywhere = list(nodes.order)
     if len(everywhere) == 1 and numa in ("auto", "interleave", everywhere[0]):
@@ -131,8 +136,9 @@ def choose_nodes(nodes, numa, name, threads, memory_mib):
     if numa == "interleave":
         return "interleave", list(nodes.homes), "numa: interleave was set by the user", None
     if numa != "auto":
-        check_node(nodes, numa, name, threads, memory_mib)
-        return "bind", [numa], "numa: %d was set by the user" % numa, None
+        check_node(nodes, numa, name, threads, memory_mib, one_a_node)
+        reason = "one instance a NUMA node: node %d" if one_a_node else "numa: %d was set by the user"
+        return "bind", [numa], reason % numa, None
     chosen = nodes.holding(threads, memory_mib)
     if chosen is None:
         raise PlanError(
@@ -147,16 +153,17 @@ def choose_nodes(nodes, numa, name, threads, memory_mib):
     return "interleave", chosen, reason, warning
 
 
-def check_node(nodes, numa, name, threads, memory_mib):
-    """Raise PlanError when the node that was named cannot hold the instance."""
+def check_node(nodes, numa, name, threads, memory_mib, one_a_node):
+    """Raise PlanError when the node that was named, or whose turn it is, cannot hold the instance."""
     if numa not in nodes.homes:
         raise PlanError("%s: numa is %s; nodes with CPUs and memory are %s." % (
             name, numa, ", ".join(map(str, sorted(nodes.homes))) or "none"))
     if nodes.free(numa) < threads or nodes.memory_mib[numa] < memory_mib:
-        raise PlanError(
-            "%s: numa is %d, whose free part is %d CPUs and %d MiB; the instance needs %d and %d; lower threads or "
-            "context, keep fewer housekeeping cores, or set numa: auto." % (
-                name, numa, nodes.free(numa), nodes.memory_mib[numa], threads, memory_mib))
+        wish = "instances is per_numa_node, and node %d has %d CPUs and %d MiB free" if one_a_node else (
+            "numa is %d, whose free part is %d CPUs and %d MiB")
+        raise PlanError("%s: %s; the instance needs %d and %d; lower threads or context, keep fewer housekeeping "
+                        "cores, or set %s." % (name, wish % (numa, nodes.free(numa), nodes.memory_mib[numa]), threads,
+                                               memory_mib, "a number of instances" if one_a_node else "numa: auto"))
 
 
 def free_parts(nodes):

@@ -23,6 +23,11 @@ def check_topology(topology):
             raise PlanError("The topology has no %s; give what module inference.host.topology returns." % key)
     if not topology["cpus"].get("online"):
         raise PlanError("The topology has no online CPUs; give what module inference.host.topology returns.")
+    for place, node in enumerate(topology["numa_nodes"] or [None]):
+        for key in ("id", "cpus", "memory_mib"):
+            if not isinstance(node, dict) or key not in node:
+                raise PlanError("The topology has no numa_nodes[%d].%s; give what module inference.host.topology "
+                                "returns." % (place, key))
 
 
 def service_limit(topology, name):
@@ -80,6 +85,12 @@ def home_nodes(topology):
     return [node["id"] for node in nodes if len(nodes) == 1 or (node["cpus"] and node["memory_mib"])]
 
 
+def memory_nodes(topology):
+    """Return the ids of the nodes with memory, with or without CPUs; of one node alone whatever it is said to have."""
+    nodes = topology["numa_nodes"]
+    return [node["id"] for node in nodes if len(nodes) == 1 or node["memory_mib"]]
+
+
 def node_of_cpus(topology):
     """Return {CPU: NUMA node id}. Where the kernel names a CPU in several nodes, it belongs to the first in order."""
     owner = {}
@@ -95,6 +106,8 @@ def split_housekeeping(topology, cores, count):
     Kept are cores of the least capable kind, evenly from the nodes, on each the one with the lowest CPU first, where
     interrupts land by default. Raises PlanError when nothing would be left for the services.
     """
+    if not cores:
+        raise PlanError("The host has no CPU that system services may use (cpuset, affinity).")
     if count >= len(cores):
         raise PlanError("topology_housekeeping_cores is %d; the host has %d usable physical cores and services need "
                         "at least one." % (count, len(cores)))

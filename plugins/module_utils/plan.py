@@ -108,10 +108,13 @@ def place_all(placer, services, counts, threads, homes):
 
 
 def freedom(service):
-    """0 for a service that needs certain nodes, 1 for one that needs any one node, 2 for one that takes what is left."""
-    if isinstance(service["numa"], int) or service["gpus"] or service["instances"] == "per_numa_node":
+    """0 for a service that needs certain nodes, 1 for one that goes where its GPUs are, 2 for one that needs any one
+    node, 3 for one that takes what is left."""
+    if isinstance(service["numa"], int) or service["instances"] == "per_numa_node":
         return 0
-    return 1 if service["numa"] == "auto" else 2
+    if service["gpus"]:
+        return 1
+    return 2 if service["numa"] == "auto" else 3
 
 
 def plan_nginx(instances, services, kept_cpus, kept_cores, policy):

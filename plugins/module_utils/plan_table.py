@@ -15,7 +15,7 @@ def table(headings, rows):
 
 
 def plan_table(plan):
-    """Return the plan as text: instances, then the kernel settings, then warnings. GPUs have columns where one is used."""
+    """Return the plan as text: instances, kernel settings, warnings. GPUs have columns where one is used."""
     with_gpus = any(instance["gpus"] for instance in plan["instances"])
     headings = ["SERVICE", "INSTANCE", "CPUS", "NODE", "THREADS"] + (["GPUS", "LAYERS"] if with_gpus else [])
     instances = [[

@@ -194,15 +194,17 @@ def fill_sizes(where, service):
     if service["ubatch"] is None:
         service["ubatch"] = min(512, service["batch"])
     if service["ubatch"] > service["batch"]:
-        raise PlanError("%s.ubatch is %d; it must be at most batch (%d)." % (where, service["ubatch"], service["batch"]))
+        raise PlanError("%s.ubatch is %d; it must be at most batch (%d)." % (
+            where, service["ubatch"], service["batch"]))
     if service["cache_ram_mib"] is None:
         service["cache_ram_mib"] = 1024 if service["runtime"] == "llama_cpp" else 0
 
 
 def with_releases(services, releases):
-    """Return checked services whose models have `weights_mib` and `header` filled in from what was found of their files.
+    """Return checked services whose models have `weights_mib` and `header` filled in from what their files hold.
 
-    `releases`: results of module model_release, each {name, size_bytes or None, facts or None}; what the user wrote wins.
+    `releases`: results of module model_release, each {name, size_bytes or None, facts or None}; what the user wrote
+    wins.
     """
     found = {release["name"]: release for release in releases}
     services = check_services(services)

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.checks import integer, kind, one_of, suggestion
+from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 
 THP = "/sys/kernel/mm/transparent_hugepage/enabled"
 

@@ -37,21 +37,25 @@ def count_instances(service, homes, gpu_count):
 class Room:
     """The CPUs that services may have, by NUMA node: one a core, or with `smt` all siblings of it.
 
-    total: {node id: CPUs}; free: the same without housekeeping. width: CPUs of the widest core. gpus: {node id or None:
-    usable GPUs there}. unit, limit: what a CPU is here and what limits their number, in words.
+    total: {node id: CPUs}; free: the same without housekeeping. cores: how many cores they are of. width: CPUs of the
+    widest one. gpus: {node id or None: usable GPUs there}. unit, limit: what a CPU is here and what limits their
+    number, in words.
     """
 
     def __init__(self, topology, cores, smt, gpus):
         self.owner = node_of_cpus(topology)
         self.first = node_order(topology)[0]["id"]
         self.smt = smt
-        self.width = max(map(len, cores)) if smt else 1
+        self.cores = len(cores)
+        self.width = max(map(len, cores), default=1) if smt else 1
         self.total = self.by_node(cores)
         self.free = dict(self.total)
         self.gpus = gpus
         self.unit = "hardware thread" if smt else "physical core"
         quota = service_limit(topology, "quota_cpus")
-        self.limit = " within its CPU quota of %g" % quota if quota else ""
+        # A quota that one core more would exceed is why there are no more.
+        caps = quota and quota < self.count() + self.width
+        self.limit = " within its CPU quota of %g" % quota if caps else ""
 
     def by_node(self, cores):
         """Return {node id: CPUs} of some cores."""
@@ -83,13 +87,15 @@ def housekeeping_count(wish, services, counts, room):
     wanted = 0
     for service in services:
         count = counts[service["name"]]
-        wanted += count * (stated(service, count, room) or (1, ""))[0]
-    default = default_housekeeping(room.count() // room.width)
+        threads = (stated(service, count, room) or (1, ""))[0]
+        # An instance has its cores to itself, so a part of one takes it all.
+        wanted += count * -(-threads // room.width) * room.width
+    default = default_housekeeping(room.cores)
     kept = max(0, min(default, (room.count() - wanted) // room.width))
     if kept == default or wanted > room.count():
         return kept, None
-    return kept, ("%d core(s) instead of %d are kept for the OS, nginx and interrupts, since the services want %d of the "
-                  "%d %ss." % (kept, default, wanted, room.count(), room.unit))
+    return kept, ("%d core(s) instead of %d are kept for the OS, nginx and interrupts, since the services want %d of "
+                  "the %d %ss." % (kept, default, wanted, room.count(), room.unit))
 
 
 def threads_wanted(services, counts, room, holding):

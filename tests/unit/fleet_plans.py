@@ -17,6 +17,11 @@ from record_fleets import INVENTORIES, path_of
 ROLE = INVENTORIES.parent / "roles" / "topology"
 
 
+def topology(name):
+    """Return the recorded topology of a host."""
+    return recorded(path_of(name).read_text(encoding="utf-8"), path_of(name))["topology"]
+
+
 def variable_files(name):
     """Return the files of further variables that the inventory of the host's fleet has, for -e @FILE."""
     return sorted(path for path in (INVENTORIES / HOSTS[name].fleet).glob("*.yml") if path.name != "hosts.yml")

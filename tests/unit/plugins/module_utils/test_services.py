@@ -3,19 +3,25 @@
 import copy
 
 import pytest
+from ansible_collections.inference.host.plugins.module_utils.engine import engine_command
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
 from ansible_collections.inference.host.plugins.module_utils.release import Release, release_file
 from ansible_collections.inference.host.plugins.module_utils.services import (
+    MODEL_FIELDS,
+    PLANNED_OPTIONS,
     POLICY_FIELDS,
+    POLICY_VARIABLES,
+    PROFILES,
     SERVICE_FIELDS,
     check_keys,
     check_policy,
     check_services,
-    with_sizes,
+    with_releases,
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from plan_topologies import model, service, wishes
+from plan_topologies import gpu, model, service, topology, wishes
 
 CHAT = "inference_services[0] (chat)"
 
@@ -30,7 +36,9 @@ def test_only_name_runtime_and_model_are_needed():
     (checked,) = check_services([service()])
     assert set(checked) == set(SERVICE_FIELDS)
     assert (checked["instances"], checked["threads"], checked["numa"], checked["port"]) == (1, None, "auto", None)
-    assert checked["model"] == dict(model(), filename=None, weights_mib=None, kv_bytes_per_token=None)
+    assert checked["model"] == dict(dict.fromkeys(MODEL_FIELDS), **model())
+    sizes = {"context": 4096, "batch": 2048, "ubatch": 512, "cache_ram_mib": 1024, "gpus": 0, "gpu_layers": "auto"}
+    assert sizes.items() <= checked.items()
 
 
 def test_null_is_the_default():
@@ -59,6 +67,8 @@ def test_what_was_checked_is_checked_again_to_the_same_and_the_input_stays(servi
         ("instances", "8", "'8'"),
         ("instances", 0, "0"),
         ("instances", True, "True"),
+        ("instances", "per_socket", "'per_socket'"),
+        ("instances", 1025, "1025"),
         ("instances", 2.0, "2.0"),
         ("threads", "8", "'8'"),
         ("threads", True, "True"),
@@ -76,6 +86,17 @@ def test_what_was_checked_is_checked_again_to_the_same_and_the_input_stays(servi
         ("numa", "bind", "'bind'"),
         ("numa", -1, "-1"),
         ("numa", False, "False"),
+        ("numa", 1024, "1024"),
+        ("gpus", -1, "-1"),
+        ("gpus", 65, "65"),
+        ("gpus", "all", "'all'"),
+        ("gpu_layers", "all", "'all'"),
+        ("gpu_layers", -1, "-1"),
+        ("gpu_memory_mib", 0, "0"),
+        ("hugepages_mib", -1, "-1"),
+        ("hugepages_mib", 1.5, "1.5"),
+        ("profile", "fast", "'fast'"),
+        ("io", "idle", "'idle'"),
         ("port", 0, "0"),
         ("port", 65536, "65536"),
         ("port", "8080", "'8080'"),
@@ -104,11 +125,25 @@ def test_a_wrong_value_is_refused_by_name_with_what_is_allowed(key, value, shown
     assert refused(service(**{key: value})) == "inference_services[0].%s is %s; it must be %s." % (key, shown, allowed)
 
 
+@pytest.mark.parametrize(("key", "allowed"), [
+    ("instances", "per_numa_node, per_gpu or a whole number from 1 to 1024"),
+    ("cpu_share", "a number above 0 and at most 1"),
+    ("numa", "auto, interleave, off or a whole number from 0 to 1023"),
+    ("gpu_layers", "auto or a whole number from 0 to 4096"),
+    ("cache_type", "one of f16, bf16, q8_0, q4_0"),
+    ("model", "a mapping with a name"),
+    ("environment", "a mapping of names (letters, digits and '_') to texts of one line"),
+])
+def test_what_is_allowed_is_said_in_words(key, allowed):
+    assert refused(service(**{key: "?"})) == "inference_services[0].%s is '?'; it must be %s." % (key, allowed)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("instances", 1024), ("threads", 4096), ("cpu_share", 1), ("cpu_share", 1e-6), ("numa", 0), ("numa", "off"),
      ("port", 1), ("port", 65535), ("context", 128), ("cache_ram_mib", 0), ("nice", -20), ("priority", -1000),
-     ("environment", {"_a1": "it's 50% of \"$x\"; é"}), ("arguments", ["", "a b"])],
+     ("environment", {"_a1": "it's 50% of \"$x\"; é"}), ("arguments", ["", "a b"]), ("profile", "speed"),
+     ("instances", "per_numa_node"), ("hugepages_mib", 0), ("gpus", 64)],
 )
 def test_values_at_the_bounds_are_taken(key, value):
     assert check_services([service(**{key: value})])[0][key] == value
@@ -145,7 +180,8 @@ def test_an_unknown_key_is_refused_with_a_suggestion(key, hint):
 
 
 def test_an_unknown_runtime_is_refused():
-    assert refused(service(runtime="vllmm")) == "inference_services[0].runtime is 'vllmm'; it must be one of llama_cpp."
+    assert refused(service(runtime="vllmm")) == (
+        "inference_services[0].runtime is 'vllmm'; it must be one of llama_cpp, vllm, whisper, command.")
 
 
 @pytest.mark.parametrize(("given_", "shown"), [(None, "None"), ({}, "a mapping"), ("chat", "'chat'"), (3, "3")])
@@ -177,8 +213,87 @@ def test_a_micro_batch_fits_its_batch():
 
 
 def test_long_values_are_cut():
-    sentence = refused(service(runtime="x" * 1000))
-    assert len(sentence) < 150 and "xxx..." in sentence
+    assert refused(service(runtime="x" * 1000)) == (
+        "inference_services[0].runtime is '%s...; it must be one of llama_cpp, vllm, whisper, command." % ("x" * 56))
+    assert "runtime is '%s';" % ("x" * 58) in refused(service(runtime="x" * 58))
+
+
+# Sizes, profiles and io
+
+
+@pytest.mark.parametrize(("wish", "context", "batch", "ubatch"), [
+    ({}, 4096, 2048, 512),
+    ({"context": 128}, 128, 2048, 512),
+    ({"batch": 100}, 4096, 100, 100),
+    ({"batch": 100, "ubatch": 50}, 4096, 100, 50),
+    ({"ubatch": 1024}, 4096, 2048, 1024),
+    ({"ubatch": 4096}, 4096, 4096, 4096),
+    ({"profile": "speed"}, 2048, 1024, 512),
+    ({"profile": "balanced"}, 4096, 512, 512),
+    ({"profile": "quality"}, 8192, 256, 256),
+    ({"profile": "quality", "context": 512, "batch": 64, "ubatch": 32}, 512, 64, 32),
+    ({"profile": "quality", "ubatch": 512}, 8192, 512, 512),
+])
+def test_what_the_service_says_wins_over_its_profile_and_that_over_the_default(wish, context, batch, ubatch):
+    (checked,) = check_services([service(**wish)])
+    assert (checked["context"], checked["batch"], checked["ubatch"]) == (context, batch, ubatch)
+
+
+def test_profiles_are_as_their_name_says():
+    for key, numbers in {"context": (2048, 4096, 8192), "batch": (1024, 512, 256)}.items():
+        assert tuple(PROFILES[name][key] for name in ("speed", "balanced", "quality")) == numbers
+
+
+@pytest.mark.parametrize(("runtime", "wish", "mib"), [
+    ("llama_cpp", None, 1024), ("llama_cpp", 0, 0), ("vllm", None, 0), ("whisper", None, 0), ("command", 5, 5)])
+def test_only_llama_cpp_has_a_prompt_cache_unasked(runtime, wish, mib):
+    assert check_services([service(runtime=runtime, cache_ram_mib=wish)])[0]["cache_ram_mib"] == mib
+
+
+def test_io_has_a_class_and_a_priority():
+    assert check_services([service(io={"class": "idle"})])[0]["io"] == {"class": "idle", "priority": 4}
+    assert check_services([service(io={"class": "realtime", "priority": 0})])[0]["io"]["priority"] == 0
+    for io, sentence in (
+        ({}, ".io.class is missing; it must be one of realtime, best-effort, idle."),
+        ({"class": "fast"}, ".io.class is 'fast'; it must be one of realtime, best-effort, idle."),
+        ({"class": "idle", "priority": 8}, ".io.priority is 8; it must be a whole number from 0 to 7."),
+        ({"class": "idle", "prio": 1}, ".io.prio is not known; did you mean priority?"),
+    ):
+        assert refused(service(io=io)) == CHAT + sentence
+
+
+# GPUs and arguments
+
+
+@pytest.mark.parametrize(("wish", "gpus"), [({}, 0), ({"gpus": 2}, 2), ({"instances": "per_gpu"}, 1),
+                                            ({"instances": "per_gpu", "gpus": 2}, 2)])
+def test_one_instance_a_gpu_has_one_gpu_unless_it_says_more(wish, gpus):
+    assert check_services([service(**wish)])[0]["gpus"] == gpus
+
+
+@pytest.mark.parametrize(("wish", "sentence"), [
+    ({"instances": "per_gpu", "gpus": 0}, ".gpus is 0 and instances is per_gpu; gpus must be at least 1."),
+    ({"gpu_layers": 0}, ".gpu_layers is 0 and gpus is 0; say how many gpus each instance has."),
+    ({"gpu_memory_mib": 9}, ".gpu_memory_mib is 9 and gpus is 0; say how many gpus each instance has."),
+    ({"instances": "per_numa_node", "numa": 0}, ".numa is 0 and instances is per_numa_node; leave numa at auto."),
+    ({"instances": "per_numa_node", "numa": "off"}, ".numa is off and instances is per_numa_node; leave numa at auto."),
+])
+def test_wishes_that_contradict_each_other_are_refused(wish, sentence):
+    assert refused(service(**wish)) == CHAT + sentence
+
+
+@pytest.mark.parametrize("word", ["--threads", "-t", "--ctx-size=4096", "-ngl", "--numa", "--api-key"])
+def test_an_argument_that_the_plan_sets_is_refused(word):
+    assert refused(service(arguments=["--seed", "1", word])) == (
+        CHAT + ".arguments has %s; the plan sets that, use the service's own key for it." % word)
+    assert check_services([service(arguments=[word], runtime="command")])[0]["arguments"] == [word]
+
+
+def test_every_option_that_the_engine_gets_from_the_plan_is_one_of_those():
+    instance = make_plan(topology(sockets=2, gpus=[gpu(0)]), [service(gpus=1, model=model(layers=4, weights_mib=9))])
+    command = engine_command(instance["instances"][0], "llama-server", "/models")
+    own = {word for word in command if word.startswith("--")} - {"--metrics", "--offline"}
+    assert own - PLANNED_OPTIONS == set() and {"--numa", "--gpu-layers"} <= own
 
 
 # Models
@@ -198,7 +313,8 @@ def test_a_model_name_or_file_name_is_one_plain_folder_or_file(name):
 
 
 @pytest.mark.parametrize(("key", "value"), [("source", ""), ("source", 1), ("weights_mib", 0), ("weights_mib", "12"),
-                                            ("kv_bytes_per_token", 0), ("kv_bytes_per_token", 1.5)])
+                                            ("kv_bytes_per_token", 0), ("kv_bytes_per_token", 1.5), ("layers", 0),
+                                            ("layers", 4097), ("header", "llama")])
 def test_other_parts_of_a_model_are_checked_too(key, value):
     assert (CHAT + ".model.%s is " % key) in refused(service(model=model(**{key: value})))
 
@@ -218,11 +334,23 @@ def test_the_plan_and_the_release_mean_the_same_file(source, filename):
     assert release_file(checked) == "m/000000000000/" + (filename or "a.gguf")
 
 
-def test_sizes_are_filled_in_and_the_users_number_wins():
-    services = [service("a"), service("b", model=model("n", weights_mib=7)), service("c", model=model("o"))]
-    found = [{"name": "m", "size_bytes": (1 << 20) + 1}, {"name": "n", "size_bytes": 1 << 30}]
-    assert [one["model"]["weights_mib"] for one in with_sizes(services, found)] == [2, 7, None]
-    assert "weights_mib" not in services[0]["model"]
+def test_what_was_found_of_the_files_is_filled_in_and_the_users_word_wins():
+    services = [service("size"), service("user", model=model("n", weights_mib=7)), service("absent", model=model("o")),
+                service("facts", model=model("p")), service("own", model=model("q", header={"own": 1}))]
+    before = copy.deepcopy(services)
+    found = [
+        {"name": "m", "size_bytes": (1 << 20) + 1, "facts": None},
+        {"name": "n", "size_bytes": 1 << 30},
+        {"name": "o", "size_bytes": None, "facts": None},
+        {"name": "p", "size_bytes": 1 << 30, "facts": {"layers": 1}},
+        {"name": "q", "size_bytes": 1 << 30, "facts": {"layers": 1}},
+        {"name": "nobody's", "size_bytes": 1 << 30},
+    ]
+    models = {one["name"]: one["model"] for one in with_releases(services, found)}
+    assert {name: (found["weights_mib"], found["header"]) for name, found in models.items()} == {
+        "size": (2, None), "user": (7, None), "absent": (None, None), "facts": (None, {"layers": 1}),
+        "own": (None, {"own": 1})}
+    assert services == before
 
 
 # Policy
@@ -231,14 +359,27 @@ def test_sizes_are_filled_in_and_the_users_number_wins():
 def test_a_policy_is_completed():
     assert check_policy(None) == check_policy({}) == check_policy(dict.fromkeys(POLICY_FIELDS))
     assert check_policy({"first_port": 9000}) == {
-        "housekeeping_cores": None, "memory_headroom_mib": 1024, "first_port": 9000, "listen_port": 8080,
-        "settings": {}}
+        "housekeeping_cores": None, "smt": False, "memory_headroom_mib": 1024, "gpu_headroom_mib": 1024,
+        "first_port": 9000, "listen_port": 8080, "workers": None, "settings": {}}
+
+
+def test_every_key_of_the_policy_but_settings_has_a_variable_of_the_user():
+    assert set(POLICY_VARIABLES) == set(POLICY_FIELDS) - {"settings"}
+
+
+def test_a_policy_must_be_a_mapping():
+    with pytest.raises(PlanError, match=r"^policy is a list; it must be a mapping\.$"):
+        check_policy([])
 
 
 @pytest.mark.parametrize(("key", "value", "variable"), [
     ("housekeeping_cores", -1, "topology_housekeeping_cores is -1;"),
     ("housekeeping_cores", "2", "topology_housekeeping_cores is '2';"),
+    ("smt", 1, "topology_smt is 1; it must be true or false."),
+    ("smt", "yes", "topology_smt is 'yes';"),
     ("memory_headroom_mib", True, "topology_memory_headroom_mib is True;"),
+    ("gpu_headroom_mib", -1, "topology_gpu_headroom_mib is -1;"),
+    ("workers", 0, "nginx_workers is 0;"),
     ("first_port", 65536, "topology_first_port is 65536;"),
     ("listen_port", "80", "nginx_listen_port is '80';"),
     ("settings", [], "policy.settings is a list;"),
