@@ -137,7 +137,7 @@ class _Header:
         if not _is_power_of_two(alignment):
             raise GgufError("general.alignment is %r; it must be a power of two" % (alignment,))
         self._check_count(tensor_count, 24, LIMIT_TENSORS, "tensors")
-        tensors = [self._tensor() for _ in range(tensor_count)]
+        tensors = [self._tensor() for _tensor in range(tensor_count)]
         data_offset = _padded(self._place(), alignment) if tensors else self._place()
         self._check_tensors(tensors, data_offset, alignment)
         return {
@@ -156,7 +156,7 @@ class _Header:
 
     def _metadata(self, count):
         metadata, lengths = {}, {}
-        for _ in range(count):
+        for _entry in range(count):
             key = self._name("key")
             if key in metadata:
                 raise GgufError("key %r is there twice" % key)
@@ -214,7 +214,7 @@ class _Header:
         dimensions = self._number("I")
         if dimensions > MAX_DIMENSIONS:
             raise GgufError("tensor %r has %d dimensions; there are at most %d" % (name, dimensions, MAX_DIMENSIONS))
-        shape = [self._number("Q") for _ in range(dimensions)]
+        shape = [self._number("Q") for _dimension in range(dimensions)]
         kind, offset = self._number("I"), self._number("Q")
         if kind not in TENSOR_TYPES:
             raise GgufError("tensor %r has the unknown type %d" % (name, kind))

@@ -99,8 +99,8 @@ def fit_layers(service, name, memory, room_mib):
     count = fitting if wish == "auto" else min(wish, len(sizes) + 1)
     if count > fitting:
         raise PlanError(
-            "%s: gpu_layers is %d, which take %d MiB (weights and KV cache) of the GPU memory; %d MiB are free for them, "
-            "enough for %d; lower gpu_layers, context or parallel." % (
+            "%s: gpu_layers is %d, which take %d MiB (weights and KV cache) of the GPU memory; %d MiB are free for "
+            "them, enough for %d; lower gpu_layers, context or parallel." % (
                 name, wish, round(need[count]), room_mib, fitting))
     warning = None
     if wish != "auto":
@@ -116,7 +116,7 @@ def fit_layers(service, name, memory, room_mib):
 
 def layers_in_words(count, layers):
     """What `--gpu-layers COUNT` puts on the GPUs."""
-    return "the output and %d of %d layers" % (count - 1, layers) if count else "not even the output and no layer"
+    return "the output and %d of %d layers" % (count - 1, layers) if count else "neither the output nor a layer"
 
 
 def fit_unknown(service, name, memory, room_mib):

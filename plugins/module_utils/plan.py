@@ -53,12 +53,13 @@ def make_plan(topology, services, policy=None):
     services = sorted(check_services(services), key=lambda service: -service["priority"])
 
     gpus = usable_gpus(topology)
-    homes = home_nodes(topology)
+    cores = usable_cores(topology, policy["smt"])
+    room = Room(topology, cores, policy["smt"], gpus_by_node(gpus))
+    # One instance a node is one where services may have CPUs.
+    homes = [node for node in home_nodes(topology) if node in room.total]
     counts = {service["name"]: count_instances(service, homes, len(gpus)) for service in services}
     check_gpu_sum(services, counts, gpus)
 
-    cores = usable_cores(topology, policy["smt"])
-    room = Room(topology, cores, policy["smt"], gpus_by_node(gpus))
     kept, kept_warning = housekeeping_count(policy["housekeeping_cores"], services, counts, room)
     housekeeping, free = split_housekeeping(topology, cores, kept)
     room.keep(housekeeping)

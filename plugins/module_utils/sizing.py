@@ -22,7 +22,7 @@ from ansible_collections.inference.host.plugins.module_utils.placement import (
 def count_instances(service, homes, gpu_count):
     """Return how many instances a checked service has on a host with so many usable GPUs.
 
-    homes: ids of the nodes with CPUs and memory. Raises PlanError for one a GPU on a host without.
+    homes: ids of the nodes with CPUs for services and memory. Raises PlanError for one a GPU on a host without.
     """
     if service["instances"] == "per_numa_node":
         return max(1, len(homes))
@@ -113,8 +113,8 @@ def threads_wanted(services, counts, room, holding):
             answer[service["name"]] = wish
     open_ended = [service for service in services if service["name"] not in answer]
     left = room.free_count() - sum(threads * counts[name] for name, (threads, _reason) in answer.items())
-    pinned = pinned_threads(services, counts, answer)
-    free = {node: count - pinned.get(node, 0) for node, count in room.free.items()}
+    pinned = pinned_threads(services, counts, answer, room.free)
+    free = {node: count - pinned[node] for node, count in room.free.items()}
     for service in open_ended:
         equal = left // len(open_ended) // counts[service["name"]]
         cap, why = node_cap(service, open_ended, counts, room, free, holding[service["name"]])
@@ -145,14 +145,17 @@ def whole_cores(threads, width):
     return max(1, threads - threads % width if threads > width else threads)
 
 
-def pinned_threads(services, counts, answer):
-    """Return {node: threads} of services that name a node and say how many threads they want."""
-    pinned = {}
-    for service in services:
-        if isinstance(service["numa"], int) and service["name"] in answer:
-            threads = answer[service["name"]][0] * counts[service["name"]]
-            pinned[service["numa"]] = pinned.get(service["numa"], 0) + threads
-    return pinned
+def instances_at(service, node, counts):
+    """How many of the service's instances must be at a node: all that name it, one of those with one a node."""
+    if service["instances"] == "per_numa_node":
+        return 1
+    return counts[service["name"]] if service["numa"] == node else 0
+
+
+def pinned_threads(services, counts, answer, nodes):
+    """Return {node: threads} of services that need certain nodes and say how many threads they want."""
+    return {node: sum(answer[service["name"]][0] * instances_at(service, node, counts)
+                      for service in services if service["name"] in answer) for node in nodes}
 
 
 def node_cap(service, open_ended, counts, room, free, holding):
@@ -160,13 +163,15 @@ def node_cap(service, open_ended, counts, room, free, holding):
 
     free: {node: CPUs} that no service with a stated size is pinned to. holding: nodes whose memory holds an instance.
     """
+    def share(node):
+        return free.get(node, 0) // sum(instances_at(other, node, counts) for other in open_ended)
+
     if isinstance(service["numa"], int):
-        same = sum(counts[other["name"]] for other in open_ended if other["numa"] == service["numa"])
-        return free.get(service["numa"], 0) // same, "no more than node %d has" % service["numa"]
+        return share(service["numa"]), "no more than node %d has" % service["numa"]
     if service["numa"] != "auto" or len(free) == 1:
         return None, None
     if service["instances"] == "per_numa_node":
-        return min(free.get(node, 0) for node in holding) if holding else None, "no more than the smallest node has"
+        return min(map(share, holding)) if holding else None, "no more than the smallest node has"
     if service["gpus"] and set(room.gpus) & set(free):
         return gpu_cap(service, open_ended, counts, room, free), "no more than the nodes of its GPUs have"
     together = sum(counts[other["name"]] for other in open_ended if other["numa"] not in ("interleave", "off"))

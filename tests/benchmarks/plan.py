@@ -34,7 +34,8 @@ def services():
     numbers = model(weights_mib=40000, kv_bytes_per_token=131072, layers=32)
     return [
         service("chat", model=numbers, cpu_share=0.1, priority=2, numa=1),
-        service("vision", instances="per_gpu", model=model("v", weights_mib=9000, layers=40), environment={"T": "{threads}"}),
+        service("vision", instances="per_gpu", model=model("v", weights_mib=9000, layers=40),
+                environment={"OMP_NUM_THREADS": "{threads}"}),
         # Fits no single node: every set of nodes is looked at.
         service("large", model=model("l", weights_mib=180000, kv_bytes_per_token=131072), threads=20),
         service("background", model=model("b", weights_mib=2000)),

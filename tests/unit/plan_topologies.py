@@ -80,8 +80,8 @@ def service(name="chat", **other):
 
 @st.composite
 def topologies(draw):
-    """Hosts of up to 4 nodes, with and without SMT, cpuset, quota, offline CPUs, unlike cores, GPUs (some at no known node),
-    and nodes that lack memory or CPUs."""
+    """Hosts of up to 4 nodes, with and without SMT, cpuset, quota, offline CPUs, unlike cores, GPUs (some at no known
+    node), and nodes that lack memory or CPUs."""
     sockets, nodes = draw(st.integers(1, 2)), draw(st.integers(1, 2))
     cores, threads = draw(st.integers(1, 12)), draw(st.sampled_from((1, 2, 4)))
     cpus = range(sockets * nodes * cores * threads)

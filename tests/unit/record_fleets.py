@@ -14,7 +14,8 @@ import os
 from pathlib import Path
 from unittest import mock
 
-import conftest  # noqa: F401  makes the collection importable
+# Makes the collection importable.
+import conftest  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.inference.host.plugins.module_utils.discovery import nvidia
 from ansible_collections.inference.host.plugins.module_utils.recording import recording
 from ansible_collections.inference.host.plugins.module_utils.topology import read_topology

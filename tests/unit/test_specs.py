@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.inference.host.plugins.module_utils.services import (
+    POLICY_FIELDS,
+    POLICY_VARIABLES,
+    check_policy,
+)
 from ansible_collections.inference.host.plugins.module_utils.settings import WISHES
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
@@ -14,6 +19,10 @@ SETTING_ROLES = sorted({name.split("_")[0] for name in WISHES})
 
 def read(role, path):
     return yaml.safe_load((ROLES / role / path).read_text())
+
+
+def defaults_of(role):
+    return read(role, "defaults/main.yml")
 
 
 def spec_options(role):
@@ -46,23 +55,23 @@ def wrong_default(defaults, name, option):
 @pytest.mark.parametrize("role", ROLE_NAMES)
 def test_every_default_is_specified(role):
     specified = {name for _entry_point, name, _option in spec_options(role)}
-    assert sorted(set(read(role, "defaults/main.yml")) - specified) == []
+    assert sorted(set(defaults_of(role)) - specified) == []
 
 
 @pytest.mark.parametrize("role", ROLE_NAMES)
 def test_spec_and_defaults_agree(role):
-    defaults = read(role, "defaults/main.yml")
+    defaults = defaults_of(role)
     found = [(point, name, wrong_default(defaults, name, option)) for point, name, option in spec_options(role)]
     assert [f"{point}: {name} {problem}" for point, name, problem in found if problem] == []
 
 
 def test_the_plan_takes_every_variable_of_the_roles_that_apply_settings():
-    variables = {name for role in SETTING_ROLES for name in read(role, "defaults/main.yml")}
+    variables = {name for role in SETTING_ROLES for name in defaults_of(role)}
     assert variables == set(WISHES)
 
 
 def test_a_setting_that_nobody_wished_for_is_left_to_the_plan():
-    assert [v for role in SETTING_ROLES for v in read(role, "defaults/main.yml").values() if v is not None] == []
+    assert [v for role in SETTING_ROLES for v in defaults_of(role).values() if v is not None] == []
 
 
 def test_role_topology_hands_every_setting_to_the_plan_under_its_own_name():
@@ -70,14 +79,24 @@ def test_role_topology_hands_every_setting_to_the_plan_under_its_own_name():
     assert settings == {name: "{{ %s | default(none) }}" % name for name in WISHES}
 
 
-def test_each_key_of_the_policy_reads_the_one_variable_of_that_name():
+def test_each_key_of_the_policy_reads_the_variable_that_errors_name():
     policy = read("topology", "vars/main.yml")["__topology_policy"]
-    variables = {name for role in ROLE_NAMES for name in read(role, "defaults/main.yml")}
+    assert set(policy) == set(POLICY_FIELDS)
     named = {key: re.findall(r"{{ (\w+)", text) for key, text in policy.items() if key != "settings"}
-    wished = {key: [name for name in variables if name.endswith(f"_{key}")] for key in named}
-    assert named == wished
+    assert named == {key: [variable] for key, variable in POLICY_VARIABLES.items()}
 
 
-def test_the_policy_reads_every_variable_of_role_topology():
-    text = (ROLES / "topology/vars/main.yml").read_text()
-    assert [name for name in read("topology", "defaults/main.yml") if not re.search(r"\b%s\b" % name, text)] == []
+def test_each_variable_of_the_policy_is_one_of_a_role():
+    variables = {name for role in ROLE_NAMES for name in defaults_of(role)}
+    assert set(POLICY_VARIABLES.values()) - variables == set()
+
+
+def test_the_policy_has_every_variable_of_role_topology_but_what_it_reads_and_writes():
+    others = set(defaults_of("topology")) - set(POLICY_VARIABLES.values())
+    assert others == {"topology_recorded", "topology_output", "topology_record"}
+
+
+@pytest.mark.parametrize(("key", "variable"), sorted(POLICY_VARIABLES.items()))
+def test_what_a_role_leaves_as_it_is_is_what_the_plan_takes_unasked(key, variable):
+    (default,) = [values[variable] for values in map(defaults_of, ROLE_NAMES) if variable in values]
+    assert check_policy({key: default}) == check_policy({})

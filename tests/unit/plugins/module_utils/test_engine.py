@@ -10,7 +10,7 @@ from ansible_collections.inference.host.plugins.module_utils.errors import PlanE
 from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from plan_topologies import service, topology
+from plan_topologies import gpu, model, service, topology
 
 SYSTEMD_ANALYZE = shutil.which("systemd-analyze")
 
@@ -45,13 +45,26 @@ def test_the_engine_keeps_the_placement_that_systemd_gave(numa, option):
     assert options_of(topology(sockets=2), threads=2, numa=numa).get("--numa") == option
 
 
+@pytest.mark.parametrize(("wish", "layers"), [
+    ({}, None),
+    ({"gpus": 1, "model": model(layers=4, weights_mib=9)}, "5"),
+    ({"gpus": 1, "gpu_layers": 0, "model": model(layers=4, weights_mib=9)}, "0"),
+    # What is not known is left to the engine.
+    ({"gpus": 1}, None),
+])
+def test_the_engine_is_told_its_layers_on_gpus(wish, layers):
+    options = options_of(topology(gpus=[gpu(0)]), **wish)
+    assert options.get("--gpu-layers") == layers
+    assert ("--gpu-layers" in options) == (layers is not None)
+
+
 def test_the_users_arguments_come_last_and_as_they_are():
     instance = make_plan(topology(), [service(arguments=["--seed", "1", "a b"])])["instances"][0]
     assert engine_command(instance, "x", "/m")[-3:] == ["--seed", "1", "a b"]
 
 
 def test_another_runtime_has_no_command_line_here():
-    with pytest.raises(PlanError, match="chat-0: runtime is 'vllm'; allowed is llama_cpp"):
+    with pytest.raises(PlanError, match=r"^chat-0: runtime is 'vllm'; allowed is llama_cpp\.$"):
         engine_command({"name": "chat-0", "runtime": "vllm"}, "x", "/m")
 
 

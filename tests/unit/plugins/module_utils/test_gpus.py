@@ -119,36 +119,38 @@ def test_layers_are_those_of_the_header_else_equal_ones(of_model, weights, answe
 
 
 @pytest.mark.parametrize(("room", "layers", "on_gpus", "words"), [
-    # The last layer comes first: 400 + 10 of KV cache, then 200 + 10, then 100 + 10, then the output's 300.
-    (0, 0, 0, "0 of 3 layers fit 0 MiB (0 with KV cache)"),
-    (409, 0, 0, "0 of 3 layers fit 409 MiB (0 with KV cache)"),
-    (410, 1, 410, "1 of 3 layers fit 410 MiB (410 with KV cache)"),
-    (729, 2, 620, "2 of 3 layers fit 729 MiB (620 with KV cache)"),
-    (1029, 3, 730, "3 of 3 layers fit 1029 MiB (730 with KV cache)"),
-    (1030, 4, 1030, "3 of 3 layers and the output fit 1030 MiB (1030 with KV cache)"),
-    (9999, 4, 1030, "3 of 3 layers and the output fit 9999 MiB (1030 with KV cache)"),
+    # The output's 300 come first, then the last layer: 400 + 10 of KV cache, then 200 + 10, then 100 + 10.
+    (0, 0, 0, "neither the output nor a layer fit 0 MiB (0 with KV cache)"),
+    (299, 0, 0, "neither the output nor a layer fit 299 MiB (0 with KV cache)"),
+    (300, 1, 300, "the output and 0 of 3 layers fit 300 MiB (300 with KV cache)"),
+    (709, 1, 300, "the output and 0 of 3 layers fit 709 MiB (300 with KV cache)"),
+    (710, 2, 710, "the output and 1 of 3 layers fit 710 MiB (710 with KV cache)"),
+    (1029, 3, 920, "the output and 2 of 3 layers fit 1029 MiB (920 with KV cache)"),
+    (1030, 4, 1030, "the output and 3 of 3 layers fit 1030 MiB (1030 with KV cache)"),
+    (9999, 4, 1030, "the output and 3 of 3 layers fit 9999 MiB (1030 with KV cache)"),
 ])
-def test_as_many_layers_as_fit_from_the_last_one(room, layers, on_gpus, words):
+def test_as_many_layers_as_fit_after_the_output_from_the_last_one(room, layers, on_gpus, words):
     assert fit(room, header=facts()) == (layers, on_gpus, 0, words, None)
 
 
 def test_a_head_that_is_the_embedding_is_on_both_sides():
     tied = facts(output_mib=0)
-    assert fit(929, header=tied)[:3] == (3, 730, 0)
+    assert fit(199, header=tied)[:3] == (0, 0, 0)
+    assert fit(929, header=tied)[:3] == (3, 820, 200)
     assert fit(930, header=tied)[:3] == (4, 930, 200)
     assert fit(None, header=tied)[:3] == (4, 930, 200)
     assert fit(930, header=tied, gpu_layers=99)[:3] == (4, 930, 200)
-    assert fit(930, header=tied, gpu_layers=3)[:3] == (3, 730, 0)
+    assert fit(930, header=tied, gpu_layers=0)[:3] == (0, 0, 0)
 
 
 def test_without_a_header_layers_are_equal_and_the_output_weighs_nothing():
-    assert fit(619, layers=4, weights=1200, kv_cache=40)[:3] == (1, 310, 0)
+    assert fit(619, layers=4, weights=1200, kv_cache=40)[:3] == (2, 310, 0)
     assert fit(1240, layers=4, weights=1200, kv_cache=40)[:3] == (5, 1240, 0)
 
 
 @pytest.mark.parametrize(("wish", "layers", "on_gpus", "reason"), [
     (0, 0, 0, "gpu_layers: 0 was set by the user"),
-    (2, 2, 620, "gpu_layers: 2 was set by the user"),
+    (2, 2, 710, "gpu_layers: 2 was set by the user"),
     (4, 4, 1030, "gpu_layers: 4 was set by the user"),
     (99, 4, 1030, "gpu_layers: 99 was set by the user (the model has 3 and the output)"),
 ])
@@ -157,7 +159,7 @@ def test_the_users_number_holds(wish, layers, on_gpus, reason, room):
     assert fit(room, header=facts(), gpu_layers=wish) == (layers, on_gpus, 0, reason, None)
 
 
-@pytest.mark.parametrize(("wish", "room", "needed", "fitting"), [(2, 619, 620, 1), (99, 1000, 1030, 3), (1, 0, 410, 0)])
+@pytest.mark.parametrize(("wish", "room", "needed", "fitting"), [(2, 709, 710, 1), (99, 1000, 1030, 3), (1, 0, 300, 0)])
 def test_too_many_layers_by_wish_are_refused_with_the_sum(wish, room, needed, fitting):
     with pytest.raises(PlanError) as error:
         fit(room, header=facts(), gpu_layers=wish)
@@ -200,5 +202,5 @@ def test_a_model_that_does_not_fit_as_a_whole_is_refused():
     with pytest.raises(PlanError) as error:
         check_whole_model("chat-0", {"weights": 1200, "kv_cache": 30}, 1229)
     assert str(error.value) == (
-        "chat-0 needs 1230 MiB of GPU memory (weights 1200 + KV cache 30); its GPUs have 1229 MiB for them; give it more "
-        "gpus, or a smaller model, context or parallel.")
+        "chat-0 needs 1230 MiB of GPU memory (weights 1200 + KV cache 30); its GPUs have 1229 MiB for them; give it "
+        "more gpus, or a smaller model, context or parallel.")

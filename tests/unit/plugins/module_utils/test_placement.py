@@ -103,6 +103,11 @@ def test_with_smt_a_quota_counts_each_sibling(quota, smt, count):
     assert within_quota([[0, 3], [1, 4], [2]], quota, smt) == count
 
 
+def test_without_a_word_on_smt_a_quota_counts_cores():
+    host = topology(cores=4, threads=2, quota=4.0)
+    assert (len(usable_cores(host)), len(usable_cores(host, smt=True))) == (4, 2)
+
+
 def test_performance_cores_come_first_on_a_hybrid_host():
     host = topology(cores=6, kinds=[[3, 4, 5], [0, 1, 2]])
     assert core_ranks(host) == {3: 0, 4: 0, 5: 0, 0: 1, 1: 1, 2: 1}

@@ -1,11 +1,10 @@
-"""The plan as a whole: from host and wishes to instances, ports, memory and nginx."""
+"""The plan as a whole: from host and wishes to who gets what, in which order, with which warnings."""
 
 import pytest
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
-from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
-from plan_topologies import model, service, topology
-
-COMPUTE_MIB = 512
+from ansible_collections.inference.host.plugins.module_utils.plan import freedom, make_plan
+from ansible_collections.inference.host.plugins.module_utils.services import check_services
+from plan_topologies import gpu, model, service, topology
 
 
 def instances(host, *services, **policy):
@@ -17,216 +16,230 @@ def refused(host, *services, **policy):
     """The sentence with which the plan refuses."""
     with pytest.raises(PlanError) as error:
         make_plan(host, list(services), policy)
-    assert "\n" not in str(error.value)
     return str(error.value)
 
 
-# Threads and CPUs
+def places(found):
+    return {name: (instance["cpu_range"], instance["numa_policy"], instance["numa_range"])
+            for name, instance in found.items()}
+
+
+# What others rely on
+
+
+def test_a_plan_has_everything_that_others_rely_on():
+    assert set(make_plan(topology(), [])) == {
+        "services", "instances", "housekeeping_cpus", "irq_cpus", "hugepages", "nginx", "settings", "warnings"}
 
 
 def test_an_instance_has_everything_that_others_rely_on():
-    instance = instances(topology(cores=4, threads=2), service(threads=3))["chat-0"]
-    assert instance["cpus"] == [1, 2, 3]
-    assert (instance["cpu_range"], instance["cpu_mask"]) == ("1-3", "e")
-    assert (instance["service"], instance["index"], instance["unit"]) == ("chat", 0, "inference-chat@0.service")
-    assert (instance["numa_policy"], instance["numa_nodes"], instance["numa_range"]) == ("none", [0], "0")
-    assert (instance["threads"], instance["threads_batch"]) == (3, 3)
-    assert instance["model_file"] == "m/000000000000/m.gguf"
-    assert set(instance["memory_mib"]) == {"weights", "kv_cache", "compute", "prompt_cache"}
-    assert set(instance["reasons"]) == {"threads", "cpus", "numa", "port", "memory"}
-    defaults = {"context": 4096, "parallel": 1, "batch": 2048, "ubatch": 512, "cache_type": "f16"}
-    assert defaults.items() <= instance.items()
+    instance = instances(topology(cores=4, threads=2), service(threads=3, arguments=["--seed", "1"]))["chat-0"]
+    reasons = instance.pop("reasons")
+    assert instance == {
+        "name": "chat-0", "service": "chat", "index": 0, "unit": "inference-chat@0.service", "runtime": "llama_cpp",
+        "model": "m", "model_file": "m/000000000000/m.gguf",
+        "cpus": [1, 2, 3], "cpu_range": "1-3", "cpu_mask": "e", "threads": 3, "threads_batch": 3,
+        "numa_policy": "none", "numa_nodes": [0], "numa_range": "0", "gpus": [], "gpu_layers": None, "port": 18080,
+        "memory_mib": {"weights": 0, "kv_cache": 0, "compute": 512, "prompt_cache": 1024}, "host_memory_mib": 1536,
+        "gpu_memory_mib": 0, "hugepages_mib": 0, "environment": {}, "arguments": ["--seed", "1"],
+        "context": 4096, "parallel": 1, "batch": 2048, "ubatch": 512, "cache_type": "f16", "cache_ram_mib": 1024,
+    }
+    assert set(reasons) == {"threads", "cpus", "numa", "port", "memory"}
+    assert all(reasons.values())
 
 
-@pytest.mark.parametrize(("numbering", "cpus", "kept"), [("split", [1, 2, 3], [0, 4]), ("adjacent", [2, 4, 6], [0, 1])])
-def test_one_thread_a_physical_core_whatever_the_numbering(numbering, cpus, kept):
-    plan = make_plan(topology(cores=4, threads=2, numbering=numbering), [service()])
-    assert plan["instances"][0]["cpus"] == cpus
-    assert plan["housekeeping_cpus"] == kept
+def test_what_applies_has_its_reason_too():
+    host = topology(gpus=[gpu(0)])
+    wish = service(gpus=1, profile="speed", model=model(layers=2, weights_mib=9))
+    reasons = instances(host, wish)["chat-0"]["reasons"]
+    assert set(reasons) == {"threads", "cpus", "numa", "port", "memory", "gpus", "gpu_layers", "profile"}
+    assert reasons["profile"] == "profile: speed was set by the user; what the service sets itself wins"
 
 
-def test_threads_for_batches_may_be_set_on_their_own():
-    instance = instances(topology(), service(threads=4, threads_batch=2))["chat-0"]
-    assert (instance["threads"], instance["threads_batch"]) == (4, 2)
+@pytest.mark.parametrize("missing", ["source", "sha256"])
+def test_a_model_that_is_not_to_be_deployed_has_no_file(missing):
+    assert instances(topology(), service(model=model(**{missing: None})))["chat-0"]["model_file"] is None
 
 
-def test_two_instances_never_share_a_core():
-    found = instances(topology(cores=9, threads=2, numbering="adjacent"), service(instances=2))
-    assert [found["chat-%d" % index]["cpus"] for index in (0, 1)] == [[2, 4, 6, 8], [10, 12, 14, 16]]
-
-
-def test_a_host_with_one_cpu_serves():
-    plan = make_plan(topology(cores=1), [service()])
-    assert plan["instances"][0]["cpus"] == [0]
-    assert plan["housekeeping_cpus"] == []
+def test_services_are_told_with_what_their_units_need():
+    wish = service(nice=-5, io={"class": "idle"}, runtime="whisper")
+    assert make_plan(topology(), [wish])["services"] == [
+        {"name": "chat", "runtime": "whisper", "nice": -5, "io": {"class": "idle", "priority": 4}}]
 
 
 def test_no_services_are_a_plan_too():
     plan = make_plan(topology(), [])
-    assert plan["instances"] == plan["services"] == plan["nginx"]["upstreams"] == []
+    assert plan["instances"] == plan["services"] == plan["nginx"]["upstreams"] == plan["warnings"] == []
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(("host", "wish", "policy", "sentence"), [
+    ({}, service(), {}, "The topology has no cpus;"),
+    (topology(), "chat", {}, "inference_services[0] is 'chat';"),
+    (topology(), service(), {"smt": "yes"}, "topology_smt is 'yes';"),
+    (topology(), service(), {"settings": {"cpu_governor": "fast"}}, "cpu_governor is 'fast';"),
+    (topology(), service(instances="per_gpu"), {}, "chat: instances is per_gpu with gpus 1; the host has 0 usable"),
+    (topology(gpus=[gpu(0)]), service(gpus=1, instances=2), {}, "inference_services want chat 2 = 2 GPUs, host"),
+    (topology(cores=8), service(), {"housekeeping_cores": 8}, "topology_housekeeping_cores is 8; the host"),
+    (topology(cores=4, allowed=[9]), service(), {}, "The host has no CPU that system services may use"),
+    (topology(cores=4, allowed=[9]), service(), {"smt": True}, "The host has no CPU that system services may use"),
+    (topology(), service(hugepages_mib=4), {"settings": {"hugepages_count": 1}}, "hugepages_count is 1; services"),
+    (topology(cores=3, threads=2), service(threads=4), {}, "inference_services want chat 4 = 4 threads, host has 3"),
+    (topology(cores=2), service(instances=3), {}, "inference_services want chat 3 (3 x 1) = 3 threads, host"),
+    (topology(cores=16, quota=3.5), service(threads=4), {},
+     "inference_services want chat 4 = 4 threads, host has 3 physical cores within its CPU quota of 3.5; lower"),
+])
+def test_what_is_wrong_is_refused_in_one_sentence(host, wish, policy, sentence):
+    found = refused(host, wish, **policy)
+    assert found.startswith(sentence) and found.endswith(".") and "\n" not in found
+
+
+# CPUs that services may have
 
 
 def test_a_quota_caps_the_threads():
     assert instances(topology(cores=16, quota=3.5), service())["chat-0"]["threads"] == 3
-    assert "chat 4 = 4 threads, host has 3 physical cores" in refused(topology(cores=16, quota=3.5), service(threads=4))
 
 
 def test_a_cpuset_restricts_the_cpus():
     assert instances(topology(cores=16, allowed=[5, 9]), service())["chat-0"]["cpus"] == [5, 9]
 
 
-def test_more_threads_than_the_host_has_are_refused_with_the_sum():
-    sentence = refused(topology(cores=44, threads=2), service("whisper", cpu_share=0.73), service("llm", threads=10),
-                       housekeeping_cores=4)
-    assert "whisper 32 + llm 10 + housekeeping 4 = 46 threads, host has 44 physical cores" in sentence
-    assert "lower threads, cpu_share or instances" in sentence
-
-
-def test_smt_siblings_are_no_physical_cores():
-    assert "chat 5 = 5 threads, host has 3 physical cores" in refused(topology(cores=3, threads=2), service(threads=5))
-
-
-def test_more_instances_than_cores_are_refused():
-    assert "chat 3 (3 x 1) = 3 threads, host has 2" in refused(topology(cores=2), service(instances=3))
+def test_a_host_with_one_cpu_serves():
+    plan = make_plan(topology(cores=1), [service()])
+    assert (plan["instances"][0]["cpus"], plan["housekeeping_cpus"]) == ([0], [])
 
 
 @pytest.mark.parametrize(("policy", "kept"), [
     ({}, 1), ({"housekeeping_cores": None}, 1), ({"housekeeping_cores": 0}, 0), ({"housekeeping_cores": 7}, 7)])
 def test_housekeeping_is_kept_by_default_or_as_set(policy, kept):
     plan = make_plan(topology(cores=8), [service()], policy)
-    assert plan["housekeeping_cpus"] == list(range(kept))
+    assert plan["housekeeping_cpus"] == plan["irq_cpus"] == list(range(kept))
     assert plan["instances"][0]["cpus"] == list(range(kept, 8))
 
 
-def test_housekeeping_that_leaves_nothing_is_refused():
-    assert refused(topology(cores=8), service(), housekeeping_cores=8).startswith("topology_housekeeping_cores is 8")
+def test_housekeeping_has_whole_cores_of_each_node():
+    plan = make_plan(topology(sockets=2, cores=8, threads=2), [service()])
+    assert plan["housekeeping_cpus"] == [0, 8, 16, 24]
 
 
-# Two services on two sockets, as on a large speech and chat host
+def test_housekeeping_has_efficiency_cores_and_services_have_the_others():
+    plan = make_plan(topology(cores=6, kinds=[[2, 3, 4, 5], [0, 1]]), [service(threads=4)])
+    assert (plan["housekeeping_cpus"], plan["instances"][0]["cpus"]) == ([0], [2, 3, 4, 5])
 
 
-def test_both_services_fit_the_first_socket():
+def test_housekeeping_gives_way_to_threads_with_a_warning():
+    plan = make_plan(topology(cores=8), [service(runtime="command", threads=8)])
+    assert (plan["housekeeping_cpus"], len(plan["instances"][0]["cpus"])) == ([], 8)
+    assert plan["warnings"] == ["0 core(s) instead of 1 are kept for the OS, nginx and interrupts, since the services "
+                                "want 8 of the 8 physical cores."]
+
+
+def test_with_smt_a_core_for_each_instance_is_found_where_there_is_one():
+    plan = make_plan(topology(cores=4, threads=2), [service(instances=4)], {"smt": True})
+    assert [instance["cpus"] for instance in plan["instances"]] == [[0, 4], [1, 5], [2, 6], [3, 7]]
+
+
+# Who comes first
+
+
+def test_both_services_of_a_large_speech_and_chat_host_fit_the_first_socket():
     host = topology(sockets=2, cores=44, threads=2, memory_mib=262144)
     found = instances(host, service("whisper", threads=32, numa=0, priority=1), service("llm", threads=10, numa=0))
-    assert (found["whisper-0"]["cpu_range"], found["llm-0"]["cpu_range"]) == ("2-33", "34-43")
-    assert all(instance["numa_policy"] == "bind" and instance["numa_nodes"] == [0] for instance in found.values())
+    assert places(found) == {"whisper-0": ("1-32", "bind", "0"), "llm-0": ("33-42", "bind", "0")}
 
 
 def test_the_same_on_two_nodes_in_one_socket_is_refused():
     host = topology(nodes=2, cores=22, threads=2, memory_mib=262144)
-    sentence = refused(host, service("whisper", threads=32, numa=0))
-    assert "whisper-0: numa is 0, whose free part is 20 cores" in sentence and "needs 32" in sentence
+    assert refused(host, service("whisper", threads=32, numa=0)).startswith(
+        "whisper-0: numa is 0, whose free part is 21 CPUs and 262144 MiB; the instance needs 32 and 1536;")
 
 
-def test_priority_chooses_first_and_the_answer_keeps_the_users_order():
+def test_the_plan_lists_the_highest_priority_first_and_among_equals_as_given():
+    services = [service("a"), service("b", priority=2), service("c", priority=-1),
+                service("d", priority=2, instances=2)]
+    plan = make_plan(topology(cores=32), services)
+    assert [wish["name"] for wish in plan["services"]] == ["b", "d", "a", "c"]
+    assert [instance["name"] for instance in plan["instances"]] == ["b-0", "d-0", "d-1", "a-0", "c-0"]
+    assert [upstream["service"] for upstream in plan["nginx"]["upstreams"]] == ["b", "d", "a", "c"]
+    assert [instance["port"] for instance in plan["instances"]] == [18080, 18081, 18082, 18083, 18084]
+
+
+def test_priority_chooses_first():
     host = topology(sockets=2, cores=4)
-    services = [service("late", threads=2), service("first", threads=4, priority=5)]
-    plan = make_plan(host, services, {"housekeeping_cores": 0})
-    assert [instance["name"] for instance in plan["instances"]] == ["late-0", "first-0"]
-    assert [instance["cpus"] for instance in plan["instances"]] == [[4, 5], [0, 1, 2, 3]]
+    wishes = [service("late", threads=2), service("first", threads=4, priority=5)]
+    assert places(instances(host, *wishes, housekeeping_cores=0)) == {
+        "first-0": ("0-3", "bind", "0"), "late-0": ("4-5", "bind", "1")}
+
+
+@pytest.mark.parametrize(("wish", "rank"), [
+    ({"numa": 0}, 0), ({"numa": 0, "gpus": 1}, 0), ({"instances": "per_numa_node"}, 0), ({"gpus": 1}, 1),
+    ({"gpus": 1, "numa": "off"}, 1), ({}, 2), ({"numa": "interleave"}, 3), ({"numa": "off"}, 3)])
+def test_who_is_less_free_to_go_elsewhere_is_placed_first(wish, rank):
+    assert freedom(check_services([service(**wish)])[0]) == rank
+
+
+def test_who_names_a_node_finds_it_free_even_with_low_priority():
+    host = topology(sockets=2, cores=4)
+    wishes = [service("any", threads=4, priority=9), service("all", threads=1, numa="off", priority=8),
+              service("here", threads=3, numa=0)]
+    assert places(instances(host, *wishes, housekeeping_cores=0)) == {
+        "any-0": ("4-7", "bind", "1"), "all-0": ("3", "none", "0-1"), "here-0": ("0-2", "bind", "0")}
 
 
 def test_an_instance_is_bound_to_the_node_that_its_cpus_are_of():
     host = topology(sockets=2, cores=8, threads=2)
-    found = instances(host, service("a", threads=7), service("b", threads=7), housekeeping_cores=1)
-    assert (found["a-0"]["cpu_range"], found["a-0"]["numa_policy"], found["a-0"]["numa_range"]) == ("1-7", "bind", "0")
-    assert (found["b-0"]["cpu_range"], found["b-0"]["numa_policy"], found["b-0"]["numa_range"]) == ("8-14", "bind", "1")
+    assert places(instances(host, service("a", threads=7), service("b", threads=7), housekeeping_cores=2)) == {
+        "a-0": ("1-7", "bind", "0"), "b-0": ("9-15", "bind", "1")}
 
 
-def test_an_instance_that_fits_no_node_is_interleaved():
-    instance = instances(topology(sockets=2, cores=8), service(threads=12))["chat-0"]
-    assert (instance["numa_policy"], instance["numa_range"], instance["threads"]) == ("interleave", "0-1", 12)
-    assert len(instance["cpus"]) == 12
+def test_memory_that_a_spread_instance_took_is_not_given_to_another():
+    # What is spread over nodes 0 and 1 fills node 1 and leaves 600 MiB on node 0.
+    host = topology(sockets=3, cores=8, memory_mib=1000, node_memory={0: 3000})
+    spread = service("spread", threads=2, cache_ram_mib=0, model=model(weights_mib=3400 - 512))
+    other = service("other", threads=2, cache_ram_mib=0, model=model("n", weights_mib=900 - 512))
+    assert places(instances(host, spread, other, memory_headroom_mib=0, housekeeping_cores=0)) == {
+        "spread-0": ("0,8", "interleave", "0-1"), "other-0": ("16-17", "bind", "2")}
 
 
-def test_weights_beyond_a_node_are_interleaved():
-    host = topology(sockets=2, cores=8, memory_mib=8192)
-    instance = instances(host, service(threads=2, model=model(weights_mib=9000)))["chat-0"]
-    assert (instance["numa_policy"], instance["numa_nodes"]) == ("interleave", [0, 1])
+# Huge pages
 
 
-@pytest.mark.parametrize(("numa", "policy"), [("off", "none"), ("interleave", "interleave"), (1, "bind")])
-def test_the_users_numa_wins_and_the_reason_says_so(numa, policy):
-    instance = instances(topology(sockets=2, cores=8), service(threads=2, numa=numa))["chat-0"]
-    assert instance["numa_policy"] == policy
-    assert instance["reasons"]["numa"] == "numa: %s was set by the user" % numa
+def test_pages_lie_where_the_instances_are():
+    host = topology(sockets=2, cores=4)
+    vllm = dict(runtime="vllm", threads=2, cache_ram_mib=0)
+    wishes = [service("a", numa=1, hugepages_mib=101, **vllm), service("b", numa=0, hugepages_mib=4, **vllm)]
+    plan = make_plan(host, wishes)
+    assert plan["hugepages"] == {"0": {"2048": 2}, "1": {"2048": 51}}
+    assert [setting["value"] for setting in plan["settings"] if setting["name"] == "vm.nr_hugepages"] == ["53"]
+    assert plan["instances"][0]["host_memory_mib"] == 4096 + 512 + 101
 
 
-# Memory
+def test_the_users_pages_are_spread_and_warned_of():
+    plan = make_plan(topology(sockets=2, cores=4), [], {"settings": {"hugepages_count": 9}})
+    assert plan["hugepages"] == {"0": {"2048": 5}, "1": {"2048": 4}}
+    assert [warning[:20] for warning in plan["warnings"]] == ["hugepages_count is 9"]
 
 
-def test_memory_is_the_sum_of_its_parts():
-    wish = service(context=8192, parallel=3, cache_ram_mib=100, model=model(weights_mib=1000, kv_bytes_per_token=10000))
-    memory = instances(topology(), wish)["chat-0"]["memory_mib"]
-    # 8192 x 3 x 10000 bytes are 234.375 MiB.
-    assert memory == {"weights": 1000, "kv_cache": 235, "compute": COMPUTE_MIB, "prompt_cache": 100}
+def test_without_a_wish_nothing_is_reserved():
+    plan = make_plan(topology(), [service()])
+    assert plan["hugepages"] == {}
+    assert "vm.nr_hugepages" not in [setting["name"] for setting in plan["settings"]]
 
 
-def one_gib_short(**other):
-    """A host of 8 GiB; the instance needs 7168 MiB, which is all but the headroom."""
-    wish = service(cache_ram_mib=0, model=model(weights_mib=7168 - COMPUTE_MIB))
-    return topology(cores=4, memory_mib=8192, **other), wish
+def test_pages_count_where_threads_are_kept_within_a_node():
+    host = topology(sockets=2, cores=8, memory_mib=2000)
+    for mib, threads in ((1, 7), (1600, 14)):
+        assert instances(host, service(cache_ram_mib=0, hugepages_mib=mib))["chat-0"]["threads"] == threads
 
 
-def test_memory_may_be_used_up_to_the_headroom():
-    assert instances(*one_gib_short())["chat-0"]["memory_mib"]["weights"] == 7168 - COMPUTE_MIB
-    sentence = refused(*one_gib_short(), memory_headroom_mib=1025)
-    assert sentence.startswith("chat-0 needs 7168 MiB (weights %d + KV cache 0 + compute %d + prompt cache 0); " % (
-        7168 - COMPUTE_MIB, COMPUTE_MIB))
-    assert "the host has 7167 MiB left of 8192" in sentence and "choose a smaller model, context" in sentence
-
-
-def test_a_memory_limit_of_the_control_group_counts():
-    assert "the host has 6976 MiB left of 8000" in refused(*one_gib_short(memory_limit=8000))
-    assert instances(*one_gib_short(memory_limit=99999))
-    host, wish = one_gib_short()
-    host["memory_limit_mib"] = 8000
-    assert instances(host, wish), "the limit of the reading process is not one of services"
-
-
-def test_instances_share_the_memory():
-    host = topology(cores=4, memory_mib=8192)
-    wish = service(instances=2, cache_ram_mib=0, model=model(weights_mib=4000 - COMPUTE_MIB))
-    assert refused(host, wish).startswith("chat-1 needs 4000 MiB")
-    assert len(instances(host, wish, memory_headroom_mib=192)) == 2
-
-
-def test_a_host_below_the_headroom_says_that_nothing_is_left():
-    assert "has 0 MiB left of 512" in refused(topology(cores=1, memory_mib=512), service())
-
-
-# Ports
-
-
-def ports(*services, **policy):
-    return {name: instance["port"] for name, instance in instances(topology(cores=32), *services, **policy).items()}
-
-
-def test_ports_count_up():
-    assert ports(service("a", instances=2), service("b", port=9000, instances=2), service("c")) == {
-        "a-0": 18080, "a-1": 18081, "b-0": 9000, "b-1": 9001, "c-0": 18082}
-
-
-def test_automatic_ports_go_round_what_is_taken():
-    assert ports(service("a", instances=3), service("b", port=18081), listen_port=18083) == {
-        "a-0": 18080, "a-1": 18082, "a-2": 18084, "b-0": 18081}
-
-
-def test_a_port_used_twice_is_refused_with_both_names():
-    assert refused(topology(), service("a", port=9000, instances=2), service("b", port=9001)) == (
-        "b-0: port 9001 is already used by a-1; give one of them another port.")
-
-
-def test_nginx_has_its_port_to_itself():
-    assert refused(topology(), service(port=8080)).startswith(
-        "chat-0: port 8080 is already used by nginx (nginx_listen_port)")
-    assert ports(service(port=8080), listen_port=80) == {"chat-0": 8080}
-
-
-def test_ports_end():
-    assert ports(service(port=65535)) == {"chat-0": 65535}
-    assert refused(topology(), service(port=65535, instances=2)) == "chat-1: port is 65536; ports end at 65535."
-    assert "port is 65536" in refused(topology(), service(instances=2), first_port=65535)
+def test_pages_take_memory_before_any_instance_is_placed():
+    host = topology(sockets=2, cores=4, memory_mib=4096)
+    wish = service(cache_ram_mib=0, threads=2, model=model(weights_mib=3000))
+    assert instances(host, wish)["chat-0"]["numa_policy"] == "bind"
+    assert instances(host, wish, settings={"hugepages_count": 1000})["chat-0"]["numa_policy"] == "interleave"
 
 
 # nginx
@@ -242,15 +255,18 @@ def test_nginx_works_on_the_housekeeping_cores():
     ]
 
 
-def test_nginx_has_one_worker_on_a_small_host():
-    nginx = make_plan(topology(cores=2), [service()])["nginx"]
-    assert (nginx["workers"], nginx["cpus"]) == (1, [])
+@pytest.mark.parametrize(("cores", "policy", "workers", "port"), [
+    (2, {}, 1, 8080), (16, {}, 2, 8080), (16, {"workers": 1, "listen_port": 80}, 1, 80), (2, {"workers": 3}, 3, 8080)])
+def test_nginx_has_a_worker_a_core_at_least_one_or_as_many_as_wished(cores, policy, workers, port):
+    nginx = make_plan(topology(cores=cores), [service()], policy)["nginx"]
+    assert (nginx["workers"], nginx["listen_port"]) == (workers, port)
 
 
-def test_kernel_settings_and_services_are_carried():
-    wish = service(nice=-5, io={"class": "idle"})
-    plan = make_plan(topology(), [wish], {"settings": {"hugepages_count": 8}})
-    assert plan["services"] == [{"name": "chat", "runtime": "llama_cpp", "nice": -5,
-                                 "io": {"class": "idle", "priority": 4}}]
-    assert any(setting["name"] == "vm.nr_hugepages" for setting in plan["settings"])
-    assert len(plan["warnings"]) == 1
+# Warnings
+
+
+def test_warnings_go_from_the_host_over_the_instances_to_the_policy():
+    host = topology(sockets=2, cores=4)
+    plan = make_plan(host, [service(threads=8, runtime="whisper", model=model(weights_mib=1, kv_bytes_per_token=1))],
+                     {"settings": {"memory_overcommit": 1}})
+    assert [warning.split(" ")[0] for warning in plan["warnings"]] == ["0", "chat-0", "chat:", "memory_overcommit"]

@@ -1,8 +1,14 @@
 """What a person reads at the end of a run."""
 
+import pytest
 from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
-from ansible_collections.inference.host.plugins.module_utils.plan_table import plan_table, summary, table
-from plan_topologies import model, service, topology
+from ansible_collections.inference.host.plugins.module_utils.plan_table import (
+    placement_words,
+    plan_table,
+    summary,
+    table,
+)
+from plan_topologies import gpu, model, service, topology
 
 HOST = topology(sockets=2, cores=8, threads=2, nvme=1)
 
@@ -20,17 +26,33 @@ def test_the_table_shows_who_gets_what_and_why():
     big = service("big", threads=8, numa="interleave", port=9)
     plan = make_plan(HOST, [service("chat", threads=3, instances=2), big])
     lines = lines_of(plan)
-    assert lines[0].split() == ["SERVICE", "INSTANCE", "CPUS", "NODE", "THREADS", "PORT", "WHY"]
-    assert [line.split()[:6] for line in lines[1:4]] == [
-        [instance["service"], str(instance["index"]), instance["cpu_range"], instance["numa_range"],
-         str(instance["threads"]), str(instance["port"])] for instance in plan["instances"]]
-    assert lines[1].endswith("threads: 3 was set by the user; 3 cores and 1536 MiB fit node 0")
-    assert "numa: interleave was set by the user" in lines[3]
+    assert lines[0].split() == ["SERVICE", "INSTANCE", "CPUS", "NODE", "THREADS", "MIB", "PORT", "WHY"]
+    assert [" ".join(line.split()).partition(" threads:")[0] for line in lines[1:4]] == [
+        "chat 0 1-3 0 3 1536 18080", "chat 1 4-6 0 3 1536 18081", "big 0 7,9-15 0-1 interleaved 8 1536 9"]
+    assert lines[1].endswith("threads: 3 was set by the user; 3 CPUs and 1536 MiB fit node 0")
+    assert lines[3].endswith("threads: 8 was set by the user; numa: interleave was set by the user")
     assert len({line.index(word) for line, word in zip(lines[1:4], ("threads: 3", "threads: 3", "threads: 8"))}) == 1
 
 
+@pytest.mark.parametrize(("numa", "words"), [(0, "0"), ("interleave", "0-1 interleaved"), ("off", "(0-1)")])
+def test_nodes_that_nothing_holds_an_instance_at_stand_in_brackets(numa, words):
+    (instance,) = make_plan(HOST, [service(threads=2, numa=numa)])["instances"]
+    assert placement_words(instance) == words
+
+
+def test_gpus_have_columns_where_one_is_used():
+    host = topology(cores=8, gpus=[gpu(0), gpu(1)])
+    on_gpus = service("a", threads=2, gpus=2, model=model(layers=4, weights_mib=9, kv_bytes_per_token=1))
+    others = [service("b", threads=1), service("c", threads=1, runtime="vllm", model=model("n"))]
+    lines = lines_of(make_plan(host, [on_gpus, *others]))
+    assert lines[0].split()[4:8] == ["THREADS", "GPUS", "LAYERS", "MIB"]
+    assert lines[1].split()[5:8] == ["0000:10:00.0", "0000:11:00.0", "5"]
+    assert [line.split()[5:7] for line in lines[2:4]] == [["-", "-"], ["-", "-"]]
+    assert "GPUS" not in lines_of(make_plan(host, others))[0]
+
+
 def test_housekeeping_is_shown():
-    assert "housekeeping CPUs: 0-1,16-17" in lines_of(make_plan(HOST, [service()]))
+    assert "housekeeping CPUs: 0,8,16,24" in lines_of(make_plan(HOST, [service()]))
     assert "housekeeping CPUs: none (a small host)" in lines_of(make_plan(topology(cores=2), [service()]))
 
 

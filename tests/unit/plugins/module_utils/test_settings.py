@@ -2,15 +2,15 @@
 
 import pytest
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
-from ansible_collections.inference.host.plugins.module_utils.settings import WISHES, plan_settings
+from ansible_collections.inference.host.plugins.module_utils.settings import WISHES, check_wishes, plan_settings
 from plan_topologies import topology
 
 METAL = topology(driver="intel_pstate", nvme=1)
 
 
-def planned(host, **wishes):
-    """The settings by name."""
-    return {setting["name"]: setting for setting in plan_settings(host, wishes)[0]}
+def planned(host, hugepages=None, **wishes):
+    """The settings by name. hugepages: {node: {size in KiB: pages}} of the plan."""
+    return {setting["name"]: setting for setting in plan_settings(host, wishes, hugepages or {})}
 
 
 def test_a_real_server_gets_our_defaults():
@@ -26,7 +26,24 @@ def test_a_real_server_gets_our_defaults():
 
 def test_nothing_is_reserved_unless_asked_for():
     assert "vm.nr_hugepages" not in planned(METAL)
-    assert plan_settings(METAL, {})[1] == []
+    assert "vm.nr_hugepages" not in planned(METAL, {"0": {"2048": 0}})
+
+
+def test_pages_that_services_ask_for_are_summed_over_the_nodes():
+    setting = planned(METAL, {"0": {"2048": 5}, "1": {"2048": 7}})["vm.nr_hugepages"]
+    assert (setting["value"], setting["reason"]) == ("12", "services ask for them with hugepages_mib")
+    wished = planned(METAL, {"0": {"2048": 5}}, hugepages_count=20)["vm.nr_hugepages"]
+    assert (wished["value"], wished["reason"]) == ("20", "hugepages_count was set by the user")
+
+
+@pytest.mark.parametrize(("name", "evidence"), [
+    ("governor", "convention"), ("vm.swappiness", "convention"), ("kernel.numa_balancing", "vendor"),
+    ("scheduler", "vendor")])
+def test_evidence_is_named_and_a_wish_is_none(name, evidence):
+    host = topology(sockets=2, driver="intel_pstate", nvme=1)
+    assert planned(host)[name]["evidence"] == evidence
+    wish = {"memory_numa_balancing": 1, "nvme_scheduler": "kyber"}
+    assert planned(host, **wish)[name]["evidence"] == "convention"
 
 
 def test_every_setting_has_a_role_that_applies_it():
@@ -55,6 +72,22 @@ def test_a_virtual_machine_with_a_governor_gets_it():
 
 def test_metal_without_a_driver_says_so():
     assert planned(topology(nvme=1))["governor"]["why_not"] == "no cpufreq driver"
+
+
+@pytest.mark.parametrize(("offered", "wish", "why_not"), [
+    (["performance", "powersave"], {}, None),
+    (["performance", "powersave"], {"cpu_governor": "powersave"}, None),
+    (["performance", "powersave"], {"cpu_governor": "ondemand"},
+     "the driver offers performance, powersave, not ondemand"),
+    (["schedutil"], {}, "the driver offers schedutil, not performance"),
+    ([], {"cpu_governor": "ondemand"}, None),
+    (None, {"cpu_governor": "ondemand"}, None),
+])
+def test_a_governor_that_the_driver_does_not_offer_does_not_apply(offered, wish, why_not):
+    host = topology(driver="intel_pstate")
+    host["cpufreq"]["governors"] = offered
+    setting = planned(host, **wish)["governor"]
+    assert (setting["applies"], setting["why_not"]) == (why_not is None, why_not)
 
 
 def test_policies_with_different_drivers_have_a_governor_too():
@@ -102,18 +135,8 @@ def test_the_users_wish_wins_and_the_reason_says_so(wish, value, name):
 
 
 def test_null_leaves_the_choice_to_the_plan():
-    assert plan_settings(METAL, dict.fromkeys(WISHES)) == plan_settings(METAL, {})
-
-
-def test_reserved_hugepages_are_done_with_a_warning():
-    settings, warnings = plan_settings(METAL, {"hugepages_count": 1024})
-    assert [setting["value"] for setting in settings if setting["name"] == "vm.nr_hugepages"] == ["1024"]
-    assert len(warnings) == 1
-    assert warnings[0].startswith("hugepages_count is 1024: no planned runtime uses reserved huge pages")
-
-
-def test_none_reserved_is_no_folly():
-    assert plan_settings(METAL, {"hugepages_count": 0})[1] == []
+    assert plan_settings(METAL, dict.fromkeys(WISHES), {}) == plan_settings(METAL, {}, {})
+    assert check_wishes(dict(dict.fromkeys(WISHES), hugepages_count=0)) == {"hugepages_count": 0}
 
 
 @pytest.mark.parametrize(("wish", "value", "shown"), [
@@ -130,11 +153,11 @@ def test_none_reserved_is_no_folly():
 ])
 def test_a_wrong_wish_is_refused_by_name(wish, value, shown):
     with pytest.raises(PlanError) as error:
-        plan_settings(METAL, {wish: value})
+        plan_settings(METAL, {wish: value}, {})
     assert str(error.value) == "%s is %s; it must be %s." % (wish, shown, WISHES[wish][1])
 
 
 def test_an_unknown_wish_is_refused_with_a_suggestion():
     with pytest.raises(PlanError) as error:
-        plan_settings(METAL, {"memory_swapiness": 1})
+        plan_settings(METAL, {"memory_swapiness": 1}, {})
     assert str(error.value) == "memory_swapiness is not a known setting; did you mean memory_swappiness?"

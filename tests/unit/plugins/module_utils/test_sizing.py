@@ -70,6 +70,7 @@ def kept(host, *services, wish=None, smt=False):
     ({"instances": "per_numa_node"}, [0, 1], 0, 2),
     ({"instances": "per_numa_node"}, [], 0, 1),
     ({"instances": "per_gpu"}, [0, 1], 4, 4),
+    ({"instances": "per_gpu"}, [0, 1], 1, 1),
     ({"instances": "per_gpu", "gpus": 2}, [0, 1], 5, 2),
 ])
 def test_instances_are_a_number_or_one_a_node_or_one_a_gpu(wish, homes, gpus, count):
@@ -148,6 +149,7 @@ def test_with_smt_the_default_gives_way_by_whole_cores():
     warning = ("0 core(s) instead of 1 are kept for the OS, nginx and interrupts, since the services want 8 of the 8 "
                "hardware threads.")
     assert kept(host, service(threads=7), smt=True) == (0, warning)
+    assert kept(topology(cores=16, threads=2), service(threads=29), smt=True)[0] == 1
     # Each has a core to itself.
     assert kept(host, service(instances=4), smt=True) == (0, warning)
 
@@ -223,6 +225,7 @@ def test_a_share_says_over_how_many_instances():
 def test_services_that_say_nothing_share_equally_what_is_left():
     one = topology(cores=16)
     assert wanted(one, service("a", threads=3), service("b"), service("c"), keep=2) == {"a": 3, "b": 5, "c": 5}
+    assert wanted(one, service("a", threads=3, instances=2), service("b"), keep=2) == {"a": 3, "b": 8}
     assert wanted(topology(cores=9), service("a", instances=2), service("b")) == {"a": 2, "b": 4}
     assert answers(one, service("a", threads=3), service("b"), keep=2)["b"][1] == (
         "one thread a physical core: an equal part of the 11 that are free")
@@ -241,12 +244,17 @@ def test_services_get_one_thread_where_nothing_is_left():
     ([service("a", numa="interleave")], [0, 1], 16, ""),
     ([service("a", numa=1)], [0, 1], 8, ", no more than node 1 has"),
     ([service("a", numa=1, instances=2)], [0, 1], 4, ", no more than node 1 has"),
+    ([service("a", numa=1), service("b", numa=1)], [0, 1], 4, ", no more than node 1 has"),
+    ([service("a", numa=1), service("b", instances="per_numa_node")], [0, 1], 4, ", no more than node 1 has"),
+    ([service("a", numa=1), service("b", numa=0)], [0, 1], 8, ""),
     # Three share 16 by 5 each, and only one of 5 fits a node.
     ([service("a"), service("b"), service("c")], [0, 1], 4, ", no more than fit one NUMA node"),
     ([service("a", instances=3)], [0, 1], 4, ", no more than fit one NUMA node"),
     ([service("a", instances=3)], [1], 2, ", no more than fit one NUMA node"),
     ([service("a"), service("b", numa="off"), service("c", numa="interleave")], [0, 1], 5, ""),
     ([service("a", instances="per_numa_node")], [0, 1], 8, ""),
+    # One instance a node takes its part of each node.
+    ([service("a"), service("b", instances="per_numa_node", threads=6)], [0, 1], 2, ", no more than fit one NUMA node"),
     ([service("a"), service("b", threads=4, numa=0)], [0, 1], 8, ", no more than fit one NUMA node"),
     ([service("a"), service("b", threads=8, numa=0), service("c", threads=4, numa=1)], [0, 1], 4, ""),
     ([service("a", numa=0), service("b", threads=3, numa=0, instances=2)], [0, 1], 2, ", no more than node 0 has"),
@@ -264,6 +272,8 @@ def test_one_instance_a_node_has_no_more_than_the_smallest_node_has():
     assert answers(host, service("a", instances="per_numa_node")) == {
         "a": (2, "one thread a physical core: an equal part of the 10 that are free, no more than the smallest node "
                  "has")}
+    both = answers(host, service("a", instances="per_numa_node"), service("b", instances="per_numa_node"))
+    assert {name: threads for name, (threads, _reason) in both.items()} == {"a": 1, "b": 1}
     # The memory of no node holds one: what is refused later is told with the threads it would have had.
     assert wanted(host, service("a", instances="per_numa_node"), holding=[]) == {"a": 5}
 
@@ -272,6 +282,7 @@ def test_one_instance_a_node_has_no_more_than_the_smallest_node_has():
     ([gpu(0, 0)], [service("a", gpus=1)], 8),
     ([gpu(0, 0), gpu(1, 0)], [service("a", gpus=1, instances=2)], 4),
     ([gpu(0, 0), gpu(1, 0)], [service("a", gpus=2)], 8),
+    ([gpu(0, 0), gpu(1, 0), gpu(2, 0), gpu(3, 0)], [service("a", gpus=2, instances=2)], 4),
     ([gpu(0, 0), gpu(1, 1)], [service("a", gpus=1, instances=2)], 8),
     ([gpu(0, 0), gpu(1, 0), gpu(2, 1), gpu(3, 1)], [service("a", instances="per_gpu")], 4),
     ([gpu(0, 0), gpu(1, 0)], [service("a", gpus=1), service("b", gpus=1)], 4),
@@ -283,6 +294,11 @@ def test_one_instance_a_node_has_no_more_than_the_smallest_node_has():
 ])
 def test_instances_with_gpus_have_no_more_than_the_nodes_of_these_give(gpus, services, threads):
     assert wanted(topology(sockets=2, cores=8, gpus=gpus), *services)["a"] == threads
+
+
+def test_the_smallest_of_the_nodes_with_gpus_sets_the_measure():
+    host = topology(sockets=2, cores=8, allowed=range(11), gpus=[gpu(0, 0), gpu(1, 1)])
+    assert wanted(host, service("a", instances="per_gpu")) == {"a": 3}
 
 
 def test_instances_with_gpus_leave_out_what_others_are_pinned_to():

@@ -170,7 +170,7 @@ def test_a_limit_that_cannot_be_read_is_null_with_a_reason_and_no_limit_is_not(t
     before = read_topology(root)
     names = ["cpu.max", "memory.max"] if version == "v2" else ["cpu.cfs_quota_us", "memory.limit_in_bytes"]
     for name in names:
-        controller = "" if version == "v2" else name.split(".")[0] + "/"
+        controller = "" if version == "v2" else name.split(".", maxsplit=1)[0] + "/"
         for group in ("user.slice/session", "system.slice"):
             path = Path(root) / CGROUP / controller / group / name
             if how == "junk":
