@@ -19,10 +19,16 @@ VLLM_CACHE_MIB = 4096
 
 
 def memory_parts(service):
-    """Return MiB that one instance needs, by part: weights, kv_cache, compute and prompt_cache."""
-    parts = instance_memory(service["model"], service["context"], service["parallel"], service["cache_type"],
-                            service["ubatch"], service["cache_ram_mib"])
-    if service["runtime"] == "vllm" and not parts["kv_cache"]:
+    """Return MiB that one instance needs, by part: weights, kv_cache, compute and prompt_cache.
+
+    Raises PlanError for a header that is none, and for a cache type that does not fit the model.
+    """
+    try:
+        parts = instance_memory(service["model"], service["context"], service["parallel"], service["cache_type"],
+                                service["ubatch"], service["cache_ram_mib"])
+    except PlanError as error:
+        raise PlanError("%s: %s" % (service["name"], error)) from None
+    if service["runtime"] == "vllm" and not service["gpus"] and not parts["kv_cache"]:
         parts["kv_cache"] = VLLM_CACHE_MIB
     return parts
 

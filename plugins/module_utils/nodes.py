@@ -28,7 +28,8 @@ class Nodes:
     def __init__(self, topology, cores, smt, headroom_mib, reserved_mib):
         """cores: what services may have. smt: whether siblings count as CPUs of their own.
 
-        headroom_mib: kept free on the host as a whole. reserved_mib: {node id: MiB that huge pages take from it}.
+        headroom_mib: kept free on the host, evenly on its nodes. reserved_mib: {node id: MiB that huge
+        pages take from it}.
         """
         nodes = node_order(topology)
         owner = node_of_cpus(topology)
@@ -45,6 +46,10 @@ class Nodes:
             memory = dict.fromkeys(memory, self.total_mib)
         self.homes = home_nodes(topology)
         self.memory_mib = {node: memory[node] - reserved_mib.get(node, 0) for node in self.order}
+        if len(memory) > 1:
+            # Each node keeps its part: memory that is bound to a full node is not taken from another one.
+            for node in self.homes:
+                self.memory_mib[node] = max(0, self.memory_mib[node] - headroom_mib // len(self.homes))
         self.left_mib = self.total_mib - sum(reserved_mib.values()) - headroom_mib
         self.distance = distances(topology)
 

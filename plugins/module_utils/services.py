@@ -129,7 +129,8 @@ POLICY_VARIABLES = {
 PLANNED_OPTIONS = frozenset(
     "--host --port --model -m --alias -a --threads -t --threads-batch -tb --ctx-size -c --parallel -np --batch-size -b"
     " --ubatch-size -ub --cache-type-k -ctk --cache-type-v -ctv --cache-ram -cram --numa --cpu-mask -C --cpu-range -Cr"
-    " --cpu-strict --gpu-layers --n-gpu-layers -ngl --api-key --api-key-file".split())
+    " --cpu-mask-batch -Cb --cpu-range-batch -Crb --cpu-strict --hf-repo -hf --model-url -mu --gpu-layers"
+    " --n-gpu-layers -ngl --api-key --api-key-file".split())
 
 
 def check_services(services):

@@ -82,7 +82,8 @@ def test_too_few_whole_cores_are_refused(host, wishes, policy, sentence):
 
 
 def test_threads_for_batches_may_be_fewer():
-    assert lone(topology(), threads=4)["threads_batch"] == 4
+    for wish in ({"threads": 4}, {"threads": 4, "threads_batch": 4}):
+        assert lone(topology(), **wish)["threads_batch"] == 4
     instance = lone(topology(), threads=4, threads_batch=2)
     assert (instance["threads"], instance["threads_batch"]) == (4, 2)
     assert refused(topology(), service(threads=4, threads_batch=5)) == (
@@ -197,7 +198,7 @@ def test_one_instance_a_node_where_services_may_have_cpus():
 def test_one_instance_a_node_that_does_not_fit_is_told_so():
     host = topology(sockets=2, cores=4, node_memory={1: 400})
     assert refused(host, service(instances="per_numa_node", cache_ram_mib=0)) == (
-        "chat-1: instances is per_numa_node, and node 1 has 4 CPUs and 400 MiB free; the instance needs 3 and 512; "
+        "chat-1: instances is per_numa_node, and node 1 has 4 CPUs and 0 MiB free; the instance needs 3 and 512; "
         "lower threads or context, keep fewer housekeeping cores, or set a number of instances.")
 
 
@@ -211,13 +212,24 @@ def test_an_instance_that_fits_no_node_is_interleaved_with_a_warning():
     assert warning.endswith(").")
 
 
+def test_nodes_are_listed_by_id_whatever_their_cpus():
+    host = topology(sockets=2, cores=8)
+    host["numa_nodes"] = [dict(node, id=1 - node["id"]) for node in host["numa_nodes"]]
+    assert lone(host, threads=12)["numa_nodes"] == [0, 1]
+
+
 def test_an_instance_whose_threads_the_plan_chose_is_told_how_many_would_fit():
     host = topology(sockets=2, cores=8)
-    # The first two take six cores of each node.
-    (warning,) = warned(host, service("a", threads=6, priority=1), service("b", threads=6, priority=1), service("c"),
+    # The first two take six cores of node 0 and five of node 1.
+    (warning,) = warned(host, service("a", threads=6, priority=1), service("b", threads=5, priority=1), service("c"),
                         housekeeping_cores=0)
-    assert warning == ("c-0 is interleaved over NUMA nodes 0-1: 4 CPUs and 1536 MiB fit no single node (free: node 0: "
-                       "2 CPUs, 64000 MiB, node 1: 2 CPUs, 64000 MiB). With threads: 2 it is bound to node 0.")
+    assert warning == ("c-0 is interleaved over NUMA nodes 0-1: 5 CPUs and 1536 MiB fit no single node (free: node 0: "
+                       "2 CPUs, 63488 MiB, node 1: 3 CPUs, 63488 MiB). With threads: 3 it is bound to node 1.")
+
+
+def test_an_instance_whose_threads_the_user_chose_is_not_advised_to_have_others():
+    (warning,) = warned(topology(sockets=2, cores=8), service(threads=12))
+    assert warning.endswith(").")
 
 
 # GPUs
@@ -234,6 +246,12 @@ def test_an_instance_is_bound_to_the_node_of_its_gpu():
     assert (instance["gpu_layers"], instance["gpu_memory_mib"], instance["host_memory_mib"]) == (11, 1512, 512)
     assert instance["reasons"]["gpu_layers"] == "the output and 10 of 10 layers fit 14848 MiB (1000 with KV cache)"
     assert instance["reasons"]["memory"].endswith("; 512 MiB in RAM, 1512 MiB on each of 1 GPU(s)")
+
+
+def test_a_node_that_just_holds_the_instance_is_bound_to():
+    host = topology(sockets=2, cores=8, node_memory={0: 1024}, gpus=[gpu(0, 0)])
+    instance = lone(host, {"housekeeping_cores": 0}, gpus=1, threads=8, model=sized(1000))
+    assert (instance["numa_policy"], instance["numa_nodes"]) == ("bind", [0])
 
 
 def test_one_instance_a_gpu_is_at_each_gpus_node():
@@ -304,10 +322,11 @@ def test_one_instance_a_node_with_gpus_at_one_node_is_refused_in_its_own_words()
 
 
 def test_one_instance_a_node_with_a_gpu_at_each_says_so():
-    found = instances(TWO_CARDS, service(instances="per_numa_node", gpus=1, model=sized(1000)))
+    host = topology(sockets=2, cores=8, gpus=[gpu(0, 1), gpu(1, 0)])
+    found = instances(host, service(instances="per_numa_node", gpus=1, model=sized(1000)))
     assert [(instance["gpus"], instance["numa_nodes"], instance["reasons"]["numa"]) for instance in found.values()] == [
-        (["0000:10:00.0"], [0], "one instance a NUMA node: node 0"),
-        (["0000:11:00.0"], [1], "one instance a NUMA node: node 1")]
+        (["0000:11:00.0"], [0], "one instance a NUMA node: node 0"),
+        (["0000:10:00.0"], [1], "one instance a NUMA node: node 1")]
 
 
 @pytest.mark.parametrize(("gpus", "numa", "policy", "nodes"), [

@@ -184,7 +184,7 @@ def test_more_of_anything_never_takes_less(name, one, other):
     large = tuple(map(max, one, other))
     if small[1] != large[1]:
         # Slots share what the context is rounded up to, so a comparison needs contexts that need no rounding.
-        small, large = [((context + 255) // 256 * 256, parallel, ubatch) for context, parallel, ubatch in (small, large)]
+        small, large = [((context + 255) // 256 * 256, *rest) for context, *rest in (small, large)]
     assert kv_cache_bytes(facts, small[0], small[1], ubatch=small[2]) <= kv_cache_bytes(
         facts, large[0], large[1], ubatch=large[2])
     assert compute_bytes(facts, small[2], small[0], small[1]) <= compute_bytes(facts, large[2], large[0], large[1])

@@ -32,9 +32,13 @@ def refused(nodes, numa, threads, memory_mib, **how):
 
 def test_memory_is_what_reservations_and_headroom_leave():
     nodes = nodes_of(TWO, headroom=300, reserved={1: 400})
-    assert (nodes.memory_mib, nodes.total_mib, nodes.left_mib) == ({0: 1000, 1: 600}, 2000, 1300)
-    assert nodes.holding_mib(600) == [0, 1]
-    assert nodes.holding_mib(601) == [0]
+    assert (nodes.memory_mib, nodes.total_mib, nodes.left_mib) == ({0: 850, 1: 450}, 2000, 1300)
+    assert nodes.holding_mib(450) == [0, 1]
+    assert nodes.holding_mib(451) == [0]
+
+
+def test_a_node_below_its_part_of_the_headroom_has_nothing_left():
+    assert nodes_of(topology(sockets=2, memory_mib=1000, node_memory={1: 100}), headroom=300).memory_mib == {0: 850, 1: 0}
 
 
 @pytest.mark.parametrize(("limit", "total"), [(None, 2000), (1500, 1500), (9000, 2000)])
@@ -196,6 +200,7 @@ def test_what_does_not_fit_one_node_is_spread_with_a_warning(threads, memory):
     (TWO, 17, 100, "node 0: 8 CPUs, 1000 MiB, node 1: 8 CPUs, 1000 MiB"),
     (TWO, 1, 2001, "node 0: 8 CPUs, 1000 MiB, node 1: 8 CPUs, 1000 MiB"),
     (NODES_WITH_GAPS, 5, 1, "node 0: 4 CPUs, 1000 MiB"),
+    (topology(sockets=3, cores=8, memory_mib=1000), 25, 1, "at most 8 CPUs and 1000 MiB on any of 3 nodes"),
     (FOUR, 33, 1, "at most 8 CPUs and 4000 MiB on any of 4 nodes"),
 ])
 def test_what_fits_no_set_of_nodes_is_refused_with_its_numbers(host, threads, memory, free):
@@ -255,5 +260,6 @@ def test_distances_are_known_as_far_as_the_kernel_says(known, pairs):
 def test_many_equal_nodes_are_chosen_at_once():
     many = topology(sockets=32, cores=2, memory_mib=100, node_memory={31: 200, 30: 0})
     assert chosen(nodes_of(many), 34, 100) == ("interleave", [*range(16), 31])
+    assert chosen(nodes_of(many), 62, 100) == ("interleave", [*range(30), 31])
     assert chosen(nodes_of(many), 3, 250) == ("interleave", [0, 31])
     assert refused(nodes_of(many), "auto", 63, 100).startswith("chat-0 needs 63 CPUs and 100 MiB; the NUMA nodes have")

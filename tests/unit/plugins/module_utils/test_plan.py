@@ -154,7 +154,7 @@ def test_both_services_of_a_large_speech_and_chat_host_fit_the_first_socket():
 def test_the_same_on_two_nodes_in_one_socket_is_refused():
     host = topology(nodes=2, cores=22, threads=2, memory_mib=262144)
     assert refused(host, service("whisper", threads=32, numa=0)).startswith(
-        "whisper-0: numa is 0, whose free part is 21 CPUs and 262144 MiB; the instance needs 32 and 1536;")
+        "whisper-0: numa is 0, whose free part is 21 CPUs and 261632 MiB; the instance needs 32 and 1536;")
 
 
 def test_the_plan_lists_the_highest_priority_first_and_among_equals_as_given():
