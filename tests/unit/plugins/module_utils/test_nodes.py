@@ -38,7 +38,8 @@ def test_memory_is_what_reservations_and_headroom_leave():
 
 
 def test_a_node_below_its_part_of_the_headroom_has_nothing_left():
-    assert nodes_of(topology(sockets=2, memory_mib=1000, node_memory={1: 100}), headroom=300).memory_mib == {0: 850, 1: 0}
+    nodes = nodes_of(topology(sockets=2, memory_mib=1000, node_memory={1: 100}), headroom=300)
+    assert nodes.memory_mib == {0: 850, 1: 0}
 
 
 @pytest.mark.parametrize(("limit", "total"), [(None, 2000), (1500, 1500), (9000, 2000)])
