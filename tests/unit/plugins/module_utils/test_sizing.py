@@ -126,21 +126,16 @@ def test_the_default_is_kept_where_the_services_leave_room(host, services, count
     assert kept(host, *services) == (count, None)
 
 
-@pytest.mark.parametrize(("host", "services", "count", "sum_"), [
-    (topology(cores=8), [service(threads=8)], 0, "0 core(s) instead of 1 are kept for the OS, nginx and interrupts, "
-                                                 "since the services want 8 of the 8 physical cores."),
-    (topology(cores=16), [service(threads=15)], 1, "1 core(s) instead of 2 are kept for the OS, nginx and interrupts, "
-                                                   "since the services want 15 of the 16 physical cores."),
-    (topology(cores=16), [service(threads=5, instances=3)], 1, "1 core(s) instead of 2 are kept for the OS, nginx and "
-                                                               "interrupts, since the services want 15 of the 16 "
-                                                               "physical cores."),
+@pytest.mark.parametrize(("host", "services", "count", "wanted"), [
+    (topology(cores=8), [service(threads=8)], 0, "0 core(s) instead of 1 {}8 of the 8"),
+    (topology(cores=16), [service(threads=15)], 1, "1 core(s) instead of 2 {}15 of the 16"),
+    (topology(cores=16), [service(threads=5, instances=3)], 1, "1 core(s) instead of 2 {}15 of the 16"),
     # Who says nothing needs one core.
-    (topology(cores=4), [service(cpu_share=0.75), service("b")], 0, "0 core(s) instead of 1 are kept for the OS, nginx "
-                                                                   "and interrupts, since the services want 4 of the "
-                                                                   "4 physical cores."),
+    (topology(cores=4), [service(cpu_share=0.75), service("b")], 0, "0 core(s) instead of 1 {}4 of the 4"),
 ])
-def test_the_default_gives_way_with_a_warning(host, services, count, sum_):
-    assert kept(host, *services) == (count, sum_)
+def test_the_default_gives_way_with_a_warning(host, services, count, wanted):
+    reason = "are kept for the OS, nginx and interrupts, since the services want "
+    assert kept(host, *services) == (count, wanted.format(reason) + " physical cores.")
 
 
 def test_with_smt_the_default_gives_way_by_whole_cores():
