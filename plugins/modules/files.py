@@ -83,6 +83,20 @@ options:
     type: list
     elements: str
     default: []
+  baseline:
+    description:
+      - Directory that keeps the files which this set replaces, makes or removes, as they were first seen. Module
+        M(inference.host.tunables) puts them back from there with O(inference.host.tunables#module:state=restored).
+      - By default nothing is kept.
+    type: path
+  baseline_name:
+    description: Name under which they are kept, as O(inference.host.tunables#module:persist_to) is one.
+    type: str
+  baseline_after:
+    description: Commands, as lists of words, that are run after the files were put back.
+    type: list
+    elements: list
+    default: []
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
 attributes:
@@ -108,6 +122,10 @@ EXAMPLES = r"""
     absent:
       - /etc/nginx/conf.d/inference-*.conf
     validate: [nginx, -t]
+    baseline: /var/lib/inference.host/baseline
+    baseline_name: 60-inference-nginx
+    baseline_after:
+      - [systemctl, try-reload-or-restart, nginx.service]
   notify: Reload nginx
 
 - name: Write the units
@@ -134,7 +152,13 @@ changed_paths:
 import signal
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.inference.host.plugins.module_utils import atomic, file_diff, file_set
+from ansible_collections.inference.host.plugins.module_utils import (
+    atomic,
+    baseline,
+    file_diff,
+    file_set,
+    file_set_baseline,
+)
 
 ATTRIBUTES = {"path": {"type": "str", "required": True}, "owner": {"type": "str"}, "group": {"type": "str"}}
 
@@ -160,6 +184,9 @@ ARGUMENT_SPEC = {
         "options": dict(ATTRIBUTES, mode={"type": "str", "default": "0755"}),
     },
     "validate": {"type": "list", "elements": "str", "default": []},
+    "baseline": {"type": "path"},
+    "baseline_name": {"type": "str"},
+    "baseline_after": {"type": "list", "elements": "list", "default": []},
 }
 
 SECRET_LENGTH = 8
@@ -168,14 +195,18 @@ SECRET_LENGTH = 8
 
 def main():
     """Carry the arguments to file_set and its answer back."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=ARGUMENT_SPEC,
+        supports_check_mode=True,
+        required_together=[("baseline", "baseline_name")],
+    )
     files, absent, directories = (module.params[name] for name in ("files", "absent", "directories"))
     module.no_log_values = _secrets(files)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     try:
         plan = _work(module, files, absent, directories)
-    except file_set.FileSetError as error:
+    except (file_set.FileSetError, baseline.BaselineError) as error:
         module.fail_json(msg=str(error), invocation=_invocation(module.params))
     except OSError as error:
         says = f"{error.filename} cannot be used: {atomic.words(error)}"
@@ -189,6 +220,10 @@ def main():
 
 def _work(module, files, absent, directories):
     """Return the plan, carried out unless this is check mode."""
+    folder, name = module.params["baseline"], module.params["baseline_name"]
+    after = [[str(word) for word in argv] for argv in module.params["baseline_after"]]
+    if folder is not None:
+        baseline.check_stem("baseline_name", name or "")
     if module.check_mode:
         return file_set.make_plan(files, absent, directories, check_mode=True)
     file_set.check_arguments(files, absent, directories)
@@ -196,7 +231,8 @@ def _work(module, files, absent, directories):
         for path in file_set.recover(files, absent):
             module.warn(f"An earlier run was cut off; {path} was put back first.")
         plan = file_set.make_plan(files, absent, directories)
-        file_set.apply(plan, module.params["validate"])
+        with file_set_baseline.first_seen(plan, folder, name, after):
+            file_set.apply(plan, module.params["validate"])
     return plan
 
 

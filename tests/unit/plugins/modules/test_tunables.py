@@ -32,6 +32,7 @@ def test_it_applies_once_and_then_has_nothing_to_do(host, run_module):
     assert first["changed"] is True
     assert first["summary"] == {"ok": 0, "changed": 1, "partial": 0, "not_applicable": 1, "refused": 0}
     assert first["results"][0] == {
+        "role": None,
         "name": "vm.swappiness",
         "kind": "sysctl",
         "pattern": "/proc/sys/vm/swappiness",
@@ -43,7 +44,11 @@ def test_it_applies_once_and_then_has_nothing_to_do(host, run_module):
         "reason": "a reason",
         "evidence": "convention",
         "detail": "",
+        "persisted": True,
+        "overridden_by": None,
     }
+    assert first["reboot_required"] == []
+    assert "ansible_facts" not in first
     second = run_module("tunables", arguments(host))
     assert second["changed"] is False
     assert second["summary"]["ok"] == 1
@@ -54,7 +59,9 @@ def test_check_mode_tells_the_same_and_writes_nothing(host, run_module, snapshot
     foretold = run_module("tunables", arguments(host), check=True, diff=True)
     assert snapshot(host) == before
     done = run_module("tunables", arguments(host), diff=True)
-    for key in ("changed", "results", "summary", "diff"):
+    assert [row.pop("persisted") for row in foretold["results"]] == [False, None]
+    assert [row.pop("persisted") for row in done["results"]] == [True, None]
+    for key in ("changed", "results", "summary", "diff", "reboot_required"):
         assert foretold[key] == done[key]
     assert done["diff"][0]["before"] == "vm.swappiness = 60\n"
 
@@ -117,20 +124,17 @@ def test_a_full_disk_stops_the_run_before_a_value_is_lost(host, run_module):
 
 
 @pytest.fixture
-def before_it_persists(host, start_module):
-    """A function that starts the module and returns it once it has written live values and not yet persisted them.
+def held(host, start_module):
+    """A function that starts the module with more settings and returns it and a pipe in the place of a file.
 
-    It is held there by a pipe in the place of the persistent file; the pipe ends the hold when it is closed.
+    The run is held when it opens the pipe to read; closing the pipe ends the hold.
     """
-    (host / "var/lib/inference.host/baseline").mkdir(parents=True)
-    (host / "etc/sysctl.d").mkdir(parents=True)
-    os.mkfifo(host / "etc/sysctl.d/60-test.conf")
 
-    def start():
-        process = start_module("tunables", arguments(host, SWAPPINESS))
-        pipe = until(lambda: open_pipe(host / "etc/sysctl.d/60-test.conf"))
-        assert (host / "proc/sys/vm/swappiness").read_text() == "10\n"
-        return process, pipe
+    def start(place, *settings):
+        (host / place).parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(host / place)
+        process = start_module("tunables", arguments(host, *settings))
+        return process, until(lambda: open_pipe(host / place))
 
     return start
 
@@ -153,37 +157,105 @@ def until(condition):
     raise AssertionError("what was waited for did not come")
 
 
-def test_a_run_killed_before_it_persists_is_made_right_by_the_next(host, before_it_persists, run_module):
-    process, pipe = before_it_persists()
-    process.kill()
+def end(process):
+    with process.stdout:
+        answer = process.stdout.read()
     process.wait()
-    process.stdout.close()
+    return json.loads(answer) if answer else None
+
+
+def test_a_run_killed_before_it_persists_is_made_right_by_the_next(host, held, run_module):
+    (host / "var/lib/inference.host/baseline").mkdir(parents=True)
+    process, pipe = held("etc/sysctl.d/60-test.conf", SWAPPINESS)
+    assert (host / "proc/sys/vm/swappiness").read_text() == "10\n"
+    process.kill()
+    end(process)
     os.close(pipe)
     (host / "etc/sysctl.d/60-test.conf").unlink()
     result = run_module("tunables", arguments(host, SWAPPINESS))
     assert result["changed"] is True
     assert (host / "etc/sysctl.d/60-test.conf").read_text().endswith("vm.swappiness = 10\n")
-    kept = json.loads((host / "var/lib/inference.host/baseline/60-test.json").read_text())
-    assert kept["/proc/sys/vm/swappiness"]["before"] == "60"
+    back = run_module("tunables", {"root": str(host), "state": "restored", "persist_to": "60-test"})
+    assert (host / "proc/sys/vm/swappiness").read_text() == "60\n"
+    assert back["summary"] == {"ok": 0, "changed": 2, "partial": 0, "not_applicable": 0, "refused": 0}
 
 
-def test_a_second_run_waits_for_the_first(host, before_it_persists, start_module):
-    first, pipe = before_it_persists()
+def a_file(host, *commands):
+    return {"name": "a file", "kind": "file", "path": "/etc/x", "value": "text\n", "after": commands}
+
+
+def test_a_run_killed_by_its_own_command_runs_it_again(host, start_module, run_module):
+    kill = ["sh", "-c", f"test -e {host}/killed || {{ touch {host}/killed; kill -9 $PPID; }}; touch {host}/ran"]
+    assert end(start_module("tunables", arguments(host, a_file(host, kill)))) is None
+    assert (host / "etc/x").read_text() == "text\n"
+    until(lambda: (host / "ran").exists())
+    (host / "ran").unlink()
+    foretold = run_module("tunables", arguments(host, a_file(host, kill)), check=True)
+    assert foretold["results"][0]["status"] == "changed"
+    done = run_module("tunables", arguments(host, a_file(host, kill)))
+    assert done["changed"] is True
+    assert (host / "ran").exists()
+    assert run_module("tunables", arguments(host, a_file(host, kill)))["changed"] is False
+
+
+def test_a_second_run_waits_for_the_first(host, start_module):
+    os.mkfifo(host / "hold")
+    wait = ["sh", "-c", f"cat {host}/hold"]
+    first = start_module("tunables", arguments(host, SWAPPINESS, a_file(host, wait)))
+    pipe = until(lambda: open_pipe(host / "hold"))
+    assert (host / "proc/sys/vm/swappiness").read_text() == "10\n"
     second = start_module("tunables", arguments(host, dict(SWAPPINESS, value="20")))
     until(lambda: waits_for_a_lock(second.pid))
     assert (host / "proc/sys/vm/swappiness").read_text() == "10\n"
     os.close(pipe)
-    results = []
-    for process in (first, second):
-        with process.stdout:
-            results.append(json.loads(process.stdout.read()))
-        process.wait()
+    results = [end(process) for process in (first, second)]
     assert [result["results"][0]["before"] for result in results] == ["60", "10"]
     assert (host / "etc/sysctl.d/60-test.conf").read_text().endswith("vm.swappiness = 20\n")
 
 
 def waits_for_a_lock(pid):
     return any("->" in line and str(pid) in line.split() for line in Path("/proc/locks").read_text().splitlines())
+
+
+def test_another_file_that_wins_at_boot_is_named_in_a_warning(host, run_module):
+    (host / "etc/sysctl.d").mkdir(parents=True)
+    (host / "etc/sysctl.d/99-theirs.conf").write_text("vm.swappiness=30\n")
+    for check in (True, False):
+        result = run_module("tunables", arguments(host), check=check)
+        row = result["results"][0]
+        assert (row["status"], row["persisted"]) == ("changed", False)
+        assert row["overridden_by"] == "/etc/sysctl.d/99-theirs.conf"
+        says = "/etc/sysctl.d/99-theirs.conf sets vm.swappiness to 30 at boot"
+        assert row["detail"] == says
+        assert f"{says}, so 10 holds only until then; remove it there." in str(result["warnings"])
+
+
+def test_restored_tells_what_it_does_and_what_another_tool_had_changed(host, run_module, snapshot):
+    run_module("tunables", arguments(host))
+    (host / "proc/sys/vm/swappiness").write_text("33\n")
+    before = snapshot(host)
+    back = {"root": str(host), "state": "restored", "stems": ["all"]}
+    foretold = run_module("tunables", back, check=True, diff=True)
+    assert snapshot(host) == before
+    done = run_module("tunables", back, diff=True)
+    for key in ("changed", "results", "summary", "diff", "warnings"):
+        assert foretold[key] == done[key]
+    assert done["changed"] is True
+    assert "vm.swappiness was 33" in str(done["warnings"])
+    assert run_module("tunables", back)["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"state": "present", "settings": []}, "persist_to"),
+        ({"state": "restored"}, "persist_to, stems"),
+        ({"state": "restored", "stems": ["all", "60-x"]}, "stems: name the stems to be restored, or `all` alone"),
+        ({"state": "restored", "persist_to": "../x"}, "stems is '../x'"),
+    ],
+)
+def test_arguments_that_do_not_belong_together_are_refused(host, run_module, wrong, says):
+    assert says in run_module("tunables", dict(wrong, root=str(host)))["msg"]
 
 
 def test_the_documentation_names_every_option_with_its_type_default_and_choices():
