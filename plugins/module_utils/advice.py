@@ -34,12 +34,18 @@ def policy_warnings(policy, services, counts, settings, kept_cpus):
     if beyond > 0:
         warnings.append("hugepages_count is %d: no planned service uses %d of these reserved huge pages, so this "
                         "memory is only taken away." % (wishes["hugepages_count"], beyond))
+    if wishes.get("hugepages_gigantic_count"):
+        warnings.append("hugepages_gigantic_count is %d: no planned service uses reserved huge pages of 1 GiB, so this "
+                        "memory is only taken away." % wishes["hugepages_gigantic_count"])
     if wishes.get("hugepages_transparent") == "always":
         warnings.append("hugepages_transparent is always: a model that is paged in gets slower by it; programs that "
                         "gain from huge pages ask for them under madvise.")
     if wishes.get("memory_overcommit") == 1:
         warnings.append("memory_overcommit is 1: the kernel then promises memory that it does not have; it serves "
                         "sparse arrays, not engines.")
+    if "memory_overcommit_ratio" in wishes and wishes.get("memory_overcommit") != 2:
+        warnings.append("memory_overcommit_ratio is %d: it counts only where memory_overcommit is 2."
+                        % wishes["memory_overcommit_ratio"])
     if policy["workers"] and policy["workers"] > max(1, len(kept_cpus)):
         warnings.append("nginx_workers is %d: %d housekeeping CPUs are kept for them, so they take CPU time from the "
                         "engines." % (policy["workers"], len(kept_cpus)))

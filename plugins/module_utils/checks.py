@@ -28,6 +28,11 @@ def one_of(*allowed):
     return (lambda value: isinstance(value, str) and value in allowed), "one of " + ", ".join(allowed)
 
 
+def yes_or_no():
+    """A check for true or false."""
+    return (lambda value: isinstance(value, bool)), "true or false"
+
+
 def matching(pattern, words):
     """A check for a text that matches; `words` say what is allowed."""
     return (lambda value: isinstance(value, str) and pattern.match(value) is not None), words

@@ -94,7 +94,7 @@ def instance_memory(model, context, parallel, cache_type, ubatch, cache_ram_mib)
 
 
 def memory_gaps(model):
-    """Return a sentence for each part of `instance_memory(model, …)` that is not known and counts as a convention."""
+    """Return a sentence for weights and for the KV cache where they are not known and count as nothing."""
     facts, cache = model.get("header"), model.get("kv_bytes_per_token")
     if facts:
         if cache or check_facts(facts)["attention"] is not None:
@@ -110,7 +110,7 @@ def memory_gaps(model):
     if not cache:
         gaps.append("the model's KV cache is not known and counts as 0 MiB; give model.kv_bytes_per_token or "
                     "model.header.")
-    return gaps + ["compute buffers count as %d MiB, a convention; model.header would tell." % UNKNOWN_COMPUTE_MIB]
+    return gaps
 
 
 def _model_kv_bytes(model, context, parallel, cache_type, ubatch):

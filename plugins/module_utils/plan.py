@@ -48,7 +48,7 @@ def make_plan(topology, services, policy=None):
     """
     check_topology(topology)
     policy = check_policy(policy)
-    policy["settings"] = check_wishes(policy["settings"])
+    policy["settings"] = check_wishes(policy["settings"], policy["smt"])
     # Sorting is stable: among equals the user's order holds.
     services = sorted(check_services(services), key=lambda service: -service["priority"])
 
@@ -63,8 +63,9 @@ def make_plan(topology, services, policy=None):
     kept, kept_warning = housekeeping_count(policy["housekeeping_cores"], services, counts, room)
     housekeeping, free = split_housekeeping(topology, cores, kept)
     room.keep(housekeeping)
-    beside = pages_beside(services, counts, policy["settings"].get("hugepages_count"))
-    nodes = Nodes(topology, free, policy["smt"], policy["memory_headroom_mib"], reserved_before(topology, beside))
+    beside = pages_beside(services, counts, policy["settings"])
+    reserved = reserved_before(topology, beside, policy["memory_headroom_mib"])
+    nodes = Nodes(topology, free, policy["smt"], policy["memory_headroom_mib"], reserved)
     threads = threads_wanted(services, counts, room, nodes_holding(services, nodes))
     check_sum(services, counts, threads, room)
 
@@ -74,8 +75,8 @@ def make_plan(topology, services, policy=None):
     instances = [instance for instance, _gpus in placed]
 
     kept_cpus = sorted(cpu for core in housekeeping for cpu in core)
-    hugepages = plan_hugepages(topology, instances, beside)
-    settings = plan_settings(topology, policy["settings"], hugepages)
+    hugepages = plan_hugepages(topology, instances, beside, policy["memory_headroom_mib"])
+    settings = plan_settings(topology, policy["settings"], hugepages, kept_cpus)
     return {
         "services": [{key: service[key] for key in ("name", "runtime", "nice", "io")} for service in services],
         "instances": instances,

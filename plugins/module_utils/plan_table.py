@@ -24,15 +24,21 @@ def plan_table(plan):
         sum(instance["memory_mib"].values()), instance["port"],
         "; ".join((instance["reasons"]["threads"], instance["reasons"]["numa"])),
     ] for instance in plan["instances"]]
-    settings = [[
-        setting["role"], setting["name"], setting["value"] if setting["applies"] else "not applicable",
-        setting["reason"] if setting["applies"] else setting["why_not"],
-    ] for setting in plan["settings"]]
+    settings = [[setting["role"], setting["name"], *value_and_why(setting)] for setting in plan["settings"]]
     lines = table([*headings, "MIB", "PORT", "WHY"], instances)
     lines += ["", "housekeeping CPUs: %s" % (format_cpu_list(plan["housekeeping_cpus"]) or "none (a small host)")]
     lines += [""] + table(["ROLE", "SETTING", "VALUE", "WHY"], settings)
     lines += ["warning: " + warning for warning in plan["warnings"]]
     return "\n".join(lines)
+
+
+def value_and_why(setting):
+    """A file's text has several lines: its path stands with the reason instead."""
+    if not setting["applies"]:
+        return "not applicable", setting["why_not"]
+    if setting["kind"] == "file":
+        return "in a file", "%s (%s)" % (setting["reason"], setting["path"])
+    return setting["value"], setting["reason"]
 
 
 def placement_words(instance):

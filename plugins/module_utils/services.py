@@ -20,6 +20,7 @@ from ansible_collections.inference.host.plugins.module_utils.checks import (
     one_line,
     one_of,
     suggestion,
+    yes_or_no,
 )
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.release import NAME as FILE_NAME
@@ -106,7 +107,7 @@ MODEL_FIELDS = {
 
 POLICY_FIELDS = {
     "housekeeping_cores": (None, integer(0, 4096)),
-    "smt": (False, ((lambda value: isinstance(value, bool)), "true or false")),
+    "smt": (False, yes_or_no()),
     "memory_headroom_mib": (1024, integer(0, 1 << 30)),
     "gpu_headroom_mib": (1024, integer(0, 1 << 20)),
     "first_port": (18080, PORT),

@@ -75,6 +75,28 @@ def status_field(status, name):
     return None
 
 
+def memory_policy(numa_maps):
+    """Return the policy in the first line of `/proc/PID/numa_maps`, such as `bind:0`, or None where there is none.
+
+    The kernel shows the process's own policy for memory that has no other; mode flags, as in `bind=static:0`, are
+    left out.
+    """
+    words = numa_maps.split("\n", 1)[0].split()
+    if len(words) < 2:
+        return None
+    mode, colon, nodes = words[1].partition(":")
+    return mode.split("=", 1)[0] + colon + nodes
+
+
+def effective(status, numa_maps):
+    """Return where a process runs, from the texts of its `/proc/PID/status` and the beginning of its `numa_maps`."""
+    return {
+        "effective_cpus": status_field(status, "Cpus_allowed_list"),
+        "effective_memory_nodes": status_field(status, "Mems_allowed_list"),
+        "memory_policy": memory_policy(numa_maps),
+    }
+
+
 def placement_fault(unit, wanted_cpus, status):
     """Return a sentence when the process's effective CPUs are not the wanted ones, or None."""
     effective = status_field(status, "Cpus_allowed_list")

@@ -24,6 +24,12 @@ def values(plan):
     return {setting["name"]: setting["value"] for setting in plan["settings"] if setting["applies"]}
 
 
+def pages(plan):
+    """{node: pages of 2 MiB} as the settings ask for them."""
+    rows = [setting for setting in plan["settings"] if setting["name"].startswith("hugepages-2048kB")]
+    return {setting["path"].split("/")[5]: setting["value"] for setting in rows if setting["applies"]}
+
+
 def servers(plan):
     return {upstream["service"]: [(server["port"], server["max_conns"]) for server in upstream["servers"]]
             for upstream in plan["nginx"]["upstreams"]}
@@ -81,8 +87,10 @@ def test_nginx_runs_on_the_housekeeping_cores(two_sockets):
 
 def test_settings_of_a_host_with_two_nodes(two_sockets):
     assert values(two_sockets) == {
-        "governor": "performance", "transparent_hugepage": "madvise", "vm.swappiness": "10",
-        "kernel.numa_balancing": "0", "scheduler": "none", "net.core.somaxconn": "4096",
+        "governor": "performance", "default_smp_affinity": "00000010,00000000,01000000,00001000,00000001",
+        "irqbalance": "[Service]\nEnvironment=IRQBALANCE_BANNED_CPULIST=1-43,45-87,89-131,133-175\n",
+        "transparent_hugepage": "madvise", "vm.swappiness": "10", "kernel.numa_balancing": "0",
+        "vm.zone_reclaim_mode": "0", "scheduler": "none", "net.core.somaxconn": "4096",
         "net.ipv4.tcp_slow_start_after_idle": "0",
     }
     assert two_sockets["hugepages"] == {}
@@ -101,9 +109,9 @@ def test_one_process_of_32_threads_draws_a_warning_and_four_of_8_do_not(two_sock
 def test_their_numbers_of_alfavoice():
     plan = fleet_plan("alfavoice-2s", "their_numbers.yml")
     assert plan["nginx"]["workers"] == 44
-    assert values(plan)["vm.nr_hugepages"] == "1024"
     # 512 pages for the application server on its own node, 512 for nobody on both.
     assert plan["hugepages"] == {"0": {"2048": 256}, "1": {"2048": 768}}
+    assert pages(plan) == {"node0": "256", "node1": "768"}
     assert instances(plan)["app-0"]["environment"]["LARGE_PAGES"] == "1"
     said = " ".join(plan["warnings"])
     assert "nginx_workers is 44" in said
@@ -171,7 +179,7 @@ def test_memory_of_the_small_model_comes_from_its_header(desktop):
 
 def test_settings_of_the_desktop(desktop):
     assert values(desktop)["governor"] == "performance" and values(desktop)["vm.swappiness"] == "10"
-    assert "vm.nr_hugepages" not in values(desktop) and desktop["hugepages"] == {}
+    assert pages(desktop) == desktop["hugepages"] == {}
     assert "kernel.numa_balancing" not in values(desktop)
     assert instances(desktop)["chat-0"]["environment"] == {"STREAM_BATCH": "5"}
 
@@ -184,7 +192,8 @@ def test_a_desktop_processor_without_avx512_gets_none():
 
 def test_their_numbers_of_xaichat(desktop):
     plan = fleet_plan("xaichat", "their_numbers.yml")
-    assert plan["hugepages"] == {"0": {"2048": 1024}} and values(plan)["vm.nr_hugepages"] == "1024"
+    assert plan["hugepages"] == {"0": {"2048": 1024}} and pages(plan) == {"node0": "1024"}
+    assert {"swap file": "8192"}.items() <= values(plan).items()
     assert plan["warnings"] == ["hugepages_count is 1024: no planned service uses 1024 of these reserved huge pages, "
                                 "so this memory is only taken away."]
     assert places(plan) == places(desktop)
@@ -224,6 +233,7 @@ def test_their_numbers_of_wicore():
     assert [instance["cpu_range"] for instance in plan["instances"]] == ["0-15", "16-31"]
     assert values(plan)["scheduler"] == "mq-deadline" and values(plan)["nr_requests"] == "32"
     assert plan["housekeeping_cpus"] == []
+    assert values(plan)["DefaultLimitMEMLOCK"] == "[Manager]\nDefaultLimitMEMLOCK=infinity\n"
     assert "hugepages_count is 1024: no planned service uses 1024" in " ".join(plan["warnings"])
 
 
@@ -283,10 +293,14 @@ def test_their_numbers_of_zigai():
     environment = instance["environment"]
     assert (environment["OPENBLAS_NUM_THREADS"], environment["MKL_NUM_THREADS"]) == ("24", "24")
     assert environment["LD_PRELOAD"].endswith("libjemalloc.so.2")
-    assert {"transparent_hugepage": "always", "vm.overcommit_memory": "1", "vm.nr_hugepages": "1024"}.items() <= (
-        values(plan).items())
+    assert pages(plan) == {"node0": "512", "node1": "512"}
+    assert {
+        "transparent_hugepage": "always", "vm.overcommit_memory": "1", "vm.overcommit_ratio": "80",
+        "net.core.somaxconn": "2000", "net.ipv4.tcp_keepalive_time": "60", "net.ipv4.tcp_rmem": "4096 65536 6291456",
+        "net.ipv4.tcp_wmem": "4096 65536 4194304"}.items() <= values(plan).items()
     said = " ".join(plan["warnings"])
-    for name in ("hugepages_count is 1024", "hugepages_transparent is always", "memory_overcommit is 1"):
+    for name in ("hugepages_count is 1024", "hugepages_transparent is always", "memory_overcommit is 1",
+                 "memory_overcommit_ratio is 80"):
         assert name in said
 
 

@@ -27,7 +27,8 @@ def test_an_ordinary_service_is_not_advised(wish):
 
 @pytest.mark.parametrize("settings", [
     {"hugepages_count": 0}, {"hugepages_transparent": "never"}, {"hugepages_transparent": "madvise"},
-    {"memory_overcommit": 0}, {"memory_overcommit": 2}, {"cpu_governor": "schedutil"}, {"memory_swappiness": 100}])
+    {"memory_overcommit": 0}, {"memory_overcommit": 2}, {"cpu_governor": "schedutil"}, {"memory_swappiness": 100},
+    {"memory_overcommit": 2, "memory_overcommit_ratio": 80}, {"hugepages_gigantic_count": 0}])
 def test_an_ordinary_setting_is_not_advised(settings):
     assert warnings(**settings) == []
 
@@ -75,6 +76,12 @@ def test_reserved_pages_that_nobody_uses_are_said(wish, count, unused):
     ({"memory_overcommit": 1},
      "memory_overcommit is 1: the kernel then promises memory that it does not have; it serves sparse arrays, not "
      "engines."),
+    ({"memory_overcommit_ratio": 80}, "memory_overcommit_ratio is 80: it counts only where memory_overcommit is 2."),
+    ({"memory_overcommit_ratio": 0, "memory_overcommit": 0},
+     "memory_overcommit_ratio is 0: it counts only where memory_overcommit is 2."),
+    ({"hugepages_gigantic_count": 2},
+     "hugepages_gigantic_count is 2: no planned service uses reserved huge pages of 1 GiB, so this memory is only "
+     "taken away."),
 ])
 def test_a_setting_that_harms_engines_is_done_and_said(settings, sentence):
     assert warnings(**settings) == [sentence]

@@ -213,7 +213,8 @@ def test_pages_lie_where_the_instances_are():
     wishes = [service("a", numa=1, hugepages_mib=101, **vllm), service("b", numa=0, hugepages_mib=4, **vllm)]
     plan = make_plan(host, wishes)
     assert plan["hugepages"] == {"0": {"2048": 2}, "1": {"2048": 51}}
-    assert [setting["value"] for setting in plan["settings"] if setting["name"] == "vm.nr_hugepages"] == ["53"]
+    rows = {setting["name"]: setting["value"] for setting in plan["settings"] if "hugepages-" in setting["name"]}
+    assert rows == {"hugepages-2048kB node0": "2", "hugepages-2048kB node1": "51"}
     assert plan["instances"][0]["host_memory_mib"] == 4096 + 512 + 101
 
 
@@ -226,7 +227,24 @@ def test_the_users_pages_are_spread_and_warned_of():
 def test_without_a_wish_nothing_is_reserved():
     plan = make_plan(topology(), [service()])
     assert plan["hugepages"] == {}
-    assert "vm.nr_hugepages" not in [setting["name"] for setting in plan["settings"]]
+    assert [setting["name"] for setting in plan["settings"] if "hugepages-" in setting["name"]] == []
+
+
+def test_pages_of_both_sizes_take_memory_and_what_a_node_cannot_spare_is_refused():
+    host = topology(sockets=2, cores=4, memory_mib=4096)
+    plan = make_plan(host, [], {"settings": {"hugepages_count": 9, "hugepages_gigantic_count": 6}})
+    assert plan["hugepages"] == {"0": {"2048": 5, "1048576": 3}, "1": {"2048": 4, "1048576": 3}}
+    for settings, sum_mib in (({"hugepages_gigantic_count": 7}, 4096),
+                              ({"hugepages_gigantic_count": 6, "hugepages_count": 600}, 3072 + 600)):
+        with pytest.raises(PlanError) as error:
+            make_plan(host, [], {"settings": settings})
+        assert " = %d MiB, and it has 4096 MiB, of which 512 stay free" % sum_mib in str(error.value)
+
+
+def test_interrupts_have_the_housekeeping_cpus():
+    plan = make_plan(topology(cores=40, threads=2), [service()])
+    masks = [setting["value"] for setting in plan["settings"] if setting["name"] == "default_smp_affinity"]
+    assert (plan["irq_cpus"], masks) == ([0, 1, 40, 41], ["00000300,00000003"])
 
 
 def test_pages_count_where_threads_are_kept_within_a_node():
@@ -267,6 +285,6 @@ def test_nginx_has_a_worker_a_core_at_least_one_or_as_many_as_wished(cores, poli
 
 def test_warnings_go_from_the_host_over_the_instances_to_the_policy():
     host = topology(sockets=2, cores=4)
-    plan = make_plan(host, [service(threads=8, runtime="whisper", model=model(weights_mib=1, kv_bytes_per_token=1))],
+    plan = make_plan(host, [service(threads=8, runtime="whisper", model=model(weights_mib=1))],
                      {"settings": {"memory_overcommit": 1}})
     assert [warning.split(" ")[0] for warning in plan["warnings"]] == ["0", "chat-0", "chat:", "memory_overcommit"]

@@ -63,6 +63,19 @@ def test_settings_are_shown_with_value_or_with_why_not():
     assert rows["vm.swappiness"].split()[2:] == ["5", *"memory_swappiness was set by the user".split()]
 
 
+def test_a_file_is_shown_by_its_path_and_does_not_break_the_table():
+    lines = lines_of(make_plan(HOST, [service()], {"settings": {"memory_lock_limit": "8G"}}))
+    (limit,) = [line for line in lines if "DefaultLimitMEMLOCK" in line]
+    assert limit.split(None, 2)[:2] == ["memory", "DefaultLimitMEMLOCK"]
+    assert limit.split(None, 2)[2].split("  ")[0] == "in a file"
+    assert limit.endswith("memory_lock_limit was set by the user (/etc/systemd/system.conf.d/60-inference-memory.conf)")
+    start = next(number for number, line in enumerate(lines) if line.startswith("ROLE"))
+    column = lines[start].index("WHY")
+    for line in lines[start + 1:]:
+        if not line.startswith("warning: "):
+            assert line[column - 2:column] == "  " and line[column] != " "
+
+
 def test_warnings_come_last():
     lines = lines_of(make_plan(HOST, [service()], {"settings": {"hugepages_count": 9}}))
     assert lines[-1].startswith("warning: hugepages_count is 9")

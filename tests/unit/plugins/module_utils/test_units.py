@@ -8,6 +8,8 @@ import pytest
 from ansible_collections.inference.host.plugins.module_utils.units import (
     action_needed,
     credentials,
+    effective,
+    memory_policy,
     parse_show,
     placement_fault,
     running_revision,
@@ -171,3 +173,17 @@ def test_the_planned_cpus_are_no_fault(cpus):
 def test_other_cpus_are_a_fault_with_both_lists(cpus, shown):
     assert placement_fault("chat@0.service", cpus, STATUS) == (
         "chat@0.service runs on CPUs 0-1,3; the plan says %s: its cpuset or CPUAffinity= did not take effect." % shown)
+
+
+@pytest.mark.parametrize(("text", "policy"), [
+    ("56401768e000 default file=/opt/x mapped=1 N0=1\n5640176d1000 bind:1 anon=1\n", "default"),
+    ("00400000 bind:0 file=/opt/x\n", "bind:0"),
+    ("00400000 interleave:0-1 heap", "interleave:0-1"),
+    ("00400000 bind=static:0,2 file=/opt/x\n", "bind:0,2"),
+    ("", None),
+    ("junk", None),
+])
+def test_the_memory_policy_is_read_from_the_first_mapping(text, policy):
+    assert memory_policy(text) == policy
+    assert effective("Cpus_allowed_list:\t0-3\nMems_allowed_list:\t0\n", text) == {
+        "effective_cpus": "0-3", "effective_memory_nodes": "0", "memory_policy": policy}
