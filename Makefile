@@ -40,7 +40,7 @@ lock: $(READY) ## Renew requirements.txt from requirements.in
 
 ## The lab and the site --------------------------------------------------------------------------------------------
 
-.PHONY: lab lab-down site plan
+.PHONY: lab lab-down site plan verify restore
 lab: $(READY) ## Start the container lab's host, if it does not stand
 	$(LAB) up lab1
 
@@ -54,6 +54,12 @@ site: lab $(MODEL) ## Turn the lab host into an inference host and show its answ
 
 plan: lab $(MODEL) ## Show what `make site` would do
 	ansible-playbook -i inventories/lab playbooks/plan.yml
+
+verify: lab $(MODEL) ## Ask the lab host whether everything still is as `make site` left it
+	ansible-playbook -i inventories/lab playbooks/verify.yml
+
+restore: lab $(MODEL) ## Give the lab host back as it was before the first `make site`
+	ansible-playbook -i inventories/lab playbooks/restore.yml
 
 ## Tests -----------------------------------------------------------------------------------------------------------
 

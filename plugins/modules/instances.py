@@ -12,7 +12,8 @@ description:
   - Enables the units, starts those that do not run and restarts, one after the other, those that run with another
     revision than their unit files have.
   - Whether a restart is needed is read from the running process, so an interrupted run can be repeated.
-  - Reads the effective CPUs of each process back and fails when they are not the planned ones.
+  - Reads the effective CPUs of each process back and fails when they are not the planned ones. Check mode reads them
+    too, of what runs already, and does not fail.
 options:
   instances:
     description: The units wanted, each with the logical CPU ids that the plan gives to it.
@@ -25,7 +26,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Says what would be started, restarted and stopped.
+    description: Says what would be started, restarted and stopped, and where the units run now.
   diff_mode:
     support: none
     description: States are returned, not compared as text.
@@ -55,11 +56,19 @@ instances:
     enabled:
       description: Whether the unit had to be enabled.
       type: bool
+    state:
+      description: What systemd called the unit before, such as C(active) or C(failed); null where it cannot load it.
+      type: str
     effective_cpus:
-      description: CPUs that the kernel lets the process use, as a list such as C(0-3); null in check mode.
+      description: CPUs that the kernel lets the process use, as a list such as C(0-3); null where none runs.
       type: str
     effective_memory_nodes:
-      description: NUMA nodes that the kernel lets the process use; null in check mode.
+      description: NUMA nodes that the kernel lets the process use; null where none runs.
+      type: str
+    memory_policy:
+      description:
+        - The process's NUMA policy in the kernel's words, such as C(bind:0), C(interleave:0-1) or C(default).
+        - Null where none runs and on a kernel without NUMA.
       type: str
 stopped:
   description: Units that were stopped and disabled because they are no longer wanted.
@@ -113,13 +122,23 @@ class Units:
         return sorted(name for name in found if name not in names and "@." not in name)
 
 
-def read(path):
-    """The file's bytes; nothing when the process has just gone."""
+def read(path, size=-1):
+    """The file's bytes, or as many of them; nothing when the process has just gone.
+
+    Unbuffered, for the kernel makes no more of `numa_maps` than is read, and all of it takes long for a large model.
+    """
     try:
-        with open(path, "rb") as handle:
-            return handle.read()
+        with open(path, "rb", buffering=0) as handle:
+            return handle.read(size)
     except OSError:
         return b""
+
+
+def process(properties):
+    """The texts `status` and the beginning of `numa_maps` of a unit's process; empty where none runs."""
+    folder = "/proc/%s/" % properties.get("MainPID", "0")
+    return tuple(read(folder + name, size).decode("utf-8", "replace") for name, size in (
+        ("status", -1), ("numa_maps", 4096)))
 
 
 def main():
@@ -160,24 +179,21 @@ def bring_up(module, systemd, unit, cpus, properties):
         "unit": unit,
         "action": units.action_needed(properties, environ, credentials),
         "enabled": properties.get("UnitFileState") != "enabled",
-        "effective_cpus": None,
-        "effective_memory_nodes": None,
+        "state": properties.get("ActiveState") if properties.get("LoadState") == "loaded" else None,
     }
     if module.check_mode:
-        return result
+        return dict(result, **units.effective(*process(properties)))
     if result["enabled"]:
         systemd.must(unit, "enable")
     if result["action"]:
         systemd.systemctl("reset-failed", unit)
         systemd.must(unit, "restart")
         properties = systemd.show([unit])[unit]
-    status = read("/proc/%s/status" % properties["MainPID"]).decode()
+    status, numa_maps = process(properties)
     fault = units.placement_fault(unit, cpus, status)
     if fault:
         module.fail_json(msg=fault)
-    result["effective_cpus"] = units.status_field(status, "Cpus_allowed_list")
-    result["effective_memory_nodes"] = units.status_field(status, "Mems_allowed_list")
-    return result
+    return dict(result, **units.effective(status, numa_maps))
 
 
 if __name__ == "__main__":
