@@ -44,10 +44,12 @@ lock: $(READY) ## Renew requirements.txt from requirements.in
 lab: $(READY) ## Start the container lab's host, if it does not stand
 	$(LAB) up lab1
 
-lab-down: ## Remove the container lab, and what an interrupted test left: nothing stays
+lab-down: ## Remove the labs, and what an interrupted test left: nothing stays
 	$(LAB) down --all
 	INFERENCE_LAB_ID=molecule INFERENCE_LAB_STATE=$(CURDIR)/build/lab $(LAB) down --all
 	INFERENCE_LAB_ID=runner INFERENCE_LAB_STATE=$(CURDIR)/build/lab $(LAB) down --all
+	molecule/lab/machine down --all
+	INFERENCE_LAB_ID=molecule INFERENCE_LAB_STATE=$(CURDIR)/build/lab molecule/lab/machine down --all
 
 site: lab $(MODEL) ## Turn the lab host into an inference host and show its answer
 	ansible-playbook -i inventories/lab site.yml
@@ -63,7 +65,7 @@ restore: lab $(MODEL) ## Give the lab host back as it was before the first `make
 
 ## Tests -----------------------------------------------------------------------------------------------------------
 
-.PHONY: test lint unit gates molecule runner build
+.PHONY: test lint unit gates molecule runner machine build
 test: lint unit gates molecule runner ## Run everything
 
 # Each part says how long it took, whether it passed or not.
@@ -83,6 +85,9 @@ molecule: $(READY) $(MODEL) ## Scenario `default` on a container lab of its own
 
 runner: $(READY) $(MODEL) ## The site through ansible-runner, as a CI system does it
 	@$(timed) pytest -s tests/runner
+
+machine: $(READY) ## Scenario `machine` on an emulated machine with a kernel of its own
+	@$(timed) MOLECULE_GLOB='molecule/*/molecule.yml' molecule -c molecule/config.yml test --scenario-name machine
 
 build: $(READY) ## Build the collection's archive
 	ansible-galaxy collection build --force --output-path build

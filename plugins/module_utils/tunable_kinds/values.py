@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 
@@ -73,6 +74,9 @@ def read_file(setting, path, pattern, host):
     try:
         text = host.text(path)
     except OSError as error:
+        # What cpufreq says of a policy whose CPUs are all offline (policy_is_inactive in the kernel's cpufreq.c).
+        if error.errno == errno.EBUSY and path.startswith("/sys/devices/system/cpu/"):
+            return row(setting, path, "not_applicable", detail=f"{path} is of CPUs that are offline", pattern=pattern)
         return row(setting, path, "refused", detail=f"reading: {atomic.words(error)}", pattern=pattern)
     if text is None:
         return row(setting, path, "not_applicable", detail=f"{path} does not exist here", pattern=pattern)

@@ -1,5 +1,7 @@
 """What settings may say, and how values of the kernel are read and compared."""
 
+import errno
+
 import pytest
 from ansible_collections.inference.host.plugins.module_utils import overrides, tunables
 from ansible_collections.inference.host.plugins.module_utils.baseline import BaselineError
@@ -132,3 +134,23 @@ def test_names_paths_and_values_that_could_do_harm_are_refused(setting, says):
 def test_a_file_stem_that_is_no_plain_name_is_refused(stem):
     with pytest.raises(BaselineError, match="persist_to is"):
         tunables.check_settings([], stem)
+
+
+class Answers:
+    """A host whose every file answers with an error, as no file of a test can."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def text(self, _path):
+        raise OSError(self.number, "")
+
+
+@pytest.mark.parametrize(("path", "number", "status"), [
+    ("/sys/devices/system/cpu/cpufreq/policy3/scaling_governor", errno.EBUSY, "not_applicable"),
+    ("/sys/devices/system/cpu/cpufreq/policy3/scaling_governor", errno.EIO, "refused"),
+    ("/sys/block/nvme0n1/queue/scheduler", errno.EBUSY, "refused"),
+])
+def test_a_policy_of_offline_cpus_has_no_values(path, number, status):
+    found = values.read_file(sysfs(path), path, path, Answers(number))
+    assert (found["status"], found["before"]) == (status, None)
