@@ -47,7 +47,7 @@ def read(host):
         lines = host.check_output("grep --no-messages --recursive '' " + " ".join(paths))
         texts = {}
         for line in lines.splitlines():
-            path, _, text = line.rstrip().partition(":")
+            path, _colon, text = line.rstrip().partition(":")
             texts[path] = f"{texts[path]}\n{text}" if path in texts else text
         return texts
 

@@ -188,7 +188,7 @@ def test_a_run_killed_by_its_own_command_runs_it_again(host, start_module, run_m
     kill = ["sh", "-c", f"test -e {host}/killed || {{ touch {host}/killed; kill -9 $PPID; }}; touch {host}/ran"]
     assert end(start_module("tunables", arguments(host, a_file(host, kill)))) is None
     assert (host / "etc/x").read_text() == "text\n"
-    until(lambda: (host / "ran").exists())
+    until((host / "ran").exists)
     (host / "ran").unlink()
     foretold = run_module("tunables", arguments(host, a_file(host, kill)), check=True)
     assert foretold["results"][0]["status"] == "changed"
