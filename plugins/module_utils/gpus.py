@@ -124,7 +124,8 @@ def fit_unknown(service, name, memory, room_mib):
     need, wish = memory["weights"] + memory["kv_cache"], service["gpu_layers"]
     if wish != "auto":
         on_gpus = 0 if wish == 0 else need if room_mib is None else min(need, room_mib)
-        return wish, on_gpus, 0, "gpu_layers: %d was set by the user" % wish, None
+        # How much of it leaves the RAM is not known.
+        return wish, on_gpus, on_gpus if wish < ALL_LAYERS else 0, "gpu_layers: %d was set by the user" % wish, None
     if room_mib is not None and 0 < need <= room_mib:
         return ALL_LAYERS, need, 0, "everything fits: %d of %d MiB" % (need, room_mib), None
     return None, 0, 0, "the model's layers are not known: the engine decides", (

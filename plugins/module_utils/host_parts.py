@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import math
-
 from ansible_collections.inference.host.plugins.module_utils.checks import integer, kind
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.gpus import usable_gpus
@@ -14,7 +12,7 @@ from ansible_collections.inference.host.plugins.module_utils.placement import (
     node_of_cpus,
     usable_cores,
 )
-from ansible_collections.inference.host.plugins.module_utils.sizing import whole_cores
+from ansible_collections.inference.host.plugins.module_utils.sizing import share_of
 
 
 def thread_count(topology, share=1.0, smt=False, node=None):
@@ -40,8 +38,7 @@ def thread_count(topology, share=1.0, smt=False, node=None):
         where = "The host" if node is None else "NUMA node %d" % node
         raise PlanError("%s has no CPU that system services may use (cpuset, affinity, quota)." % where)
     count = sum(map(len, cores)) if smt else len(cores)
-    # Rounded first: 0.29 x 100 is a hair below 29 in binary.
-    return whole_cores(math.floor(round(share * count, 6)), width)
+    return share_of(share, count, 1, width)
 
 
 def check_node(topology, node):

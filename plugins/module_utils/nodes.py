@@ -50,7 +50,9 @@ class Nodes:
             # Each node keeps its part: memory that is bound to a full node is not taken from another one.
             for node in self.homes:
                 self.memory_mib[node] = max(0, self.memory_mib[node] - headroom_mib // len(self.homes))
-        self.left_mib = self.total_mib - sum(reserved_mib.values()) - headroom_mib
+        # Huge pages take from the machine's memory and do not count towards a control group's limit.
+        unreserved = total - sum(reserved_mib.values())
+        self.left_mib = (min(unreserved, limit) if limit else unreserved) - headroom_mib
         self.distance = distances(topology)
 
     def free(self, node):

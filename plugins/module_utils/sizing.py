@@ -87,9 +87,7 @@ def housekeeping_count(wish, services, counts, room):
     wanted = 0
     for service in services:
         count = counts[service["name"]]
-        threads = (stated(service, count, room) or (1, ""))[0]
-        # An instance has its cores to itself, so a part of one takes it all.
-        wanted += count * -(-threads // room.width) * room.width
+        wanted += count * occupied((stated(service, count, room) or (1, ""))[0], room.width)
     default = default_housekeeping(room.cores)
     kept = max(0, min(default, (room.count() - wanted) // room.width))
     if kept == default or wanted > room.count():
@@ -112,8 +110,9 @@ def threads_wanted(services, counts, room, holding):
         if wish:
             answer[service["name"]] = wish
     open_ended = [service for service in services if service["name"] not in answer]
-    left = room.free_count() - sum(threads * counts[name] for name, (threads, _reason) in answer.items())
-    pinned = pinned_threads(services, counts, answer, room.free)
+    left = room.free_count() - sum(occupied(threads, room.width) * counts[name]
+                                   for name, (threads, _reason) in answer.items())
+    pinned = pinned_cpus(services, counts, answer, room)
     free = {node: count - pinned[node] for node, count in room.free.items()}
     for service in open_ended:
         equal = left // len(open_ended) // counts[service["name"]]
@@ -133,11 +132,21 @@ def stated(service, count, room):
         return None
     node = service["numa"] if isinstance(service["numa"], int) else None
     of = room.total.get(node, 0) if node is not None else room.count()
-    # Rounded first: 0.29 x 100 is a hair below 29 in binary.
-    share = math.floor(round(service["cpu_share"] * of, 6)) // count
+    threads = share_of(service["cpu_share"], of, count, room.width)
     reason = "cpu_share %g of %d %ss" % (service["cpu_share"], of, room.unit)
     reason += " of node %d" % node if node is not None else ""
-    return whole_cores(share, room.width), reason + (", over %d instances" % count if count > 1 else "")
+    return threads, reason + (", over %d instances" % count if count > 1 else "")
+
+
+def share_of(share, cpus, count, width):
+    """Return the threads of each of `count` instances for a share of so many CPUs, in whole cores, at least one."""
+    # Rounded first: 0.29 x 100 is a hair below 29 in binary.
+    return whole_cores(math.floor(round(share * cpus, 6)) // count, width)
+
+
+def occupied(threads, width):
+    """CPUs that an instance with so many threads keeps from others: it has its cores to itself."""
+    return -(-threads // width) * width
 
 
 def whole_cores(threads, width):
@@ -152,10 +161,10 @@ def instances_at(service, node, counts):
     return counts[service["name"]] if service["numa"] == node else 0
 
 
-def pinned_threads(services, counts, answer, nodes):
-    """Return {node: threads} of services that need certain nodes and say how many threads they want."""
-    return {node: sum(answer[service["name"]][0] * instances_at(service, node, counts)
-                      for service in services if service["name"] in answer) for node in nodes}
+def pinned_cpus(services, counts, answer, room):
+    """Return {node: CPUs} that services take which need certain nodes and say how many threads they want."""
+    return {node: sum(occupied(answer[service["name"]][0], room.width) * instances_at(service, node, counts)
+                      for service in services if service["name"] in answer) for node in room.free}
 
 
 def node_cap(service, open_ended, counts, room, free, holding):

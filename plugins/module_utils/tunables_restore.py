@@ -207,8 +207,20 @@ def _put_values_back(state, host):
             done = KINDS[entries[key]["kind"]].restore(entries[key], rows[key], host)
             details = dict.fromkeys(filter(None, [rows[key]["detail"], done["detail"]]))
             rows[key] = dict(done, detail="; ".join(details))
+    rows = {key: _once_more(found, entries[key], host) for key, found in rows.items()}
     seconds = {key: RETRY_SECONDS for key, found in rows.items() if found["path"].endswith("hugepages")}
     return values.retry(rows, seconds, host)
+
+
+def _once_more(found, entry, host):
+    """Return the row, written again where another value's return has set it anew, as a scheduler's does nr_requests."""
+    if found["kind"] not in ("sysctl", "sysfs") or found["status"] not in ("ok", "changed"):
+        return found
+    now = _undo(entry, host)
+    if now["status"] != "changed":
+        return found
+    done = KINDS[entry["kind"]].restore(entry, dict(now, detail=""), host)
+    return dict(done, before=found["before"], detail="; ".join(filter(None, [found["detail"], done["detail"]])))
 
 
 def _reboots(pending, state):

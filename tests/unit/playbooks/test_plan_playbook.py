@@ -144,8 +144,16 @@ def test_wrong_recordings_and_absent_hosts_are_named_and_do_not_keep_others_from
     assert "192.0.2.99" in controller.called.read_text(encoding="utf-8")
 
 
-def test_site_refuses_a_recorded_host(controller):
-    status, said = controller.play("site.yml", *inventory_of("xaichat"))
+@pytest.mark.parametrize("playbook", ["site.yml", "plan.yml", "tune.yml"])
+def test_an_inventory_without_the_group_is_refused(controller, playbook):
+    status, said = controller.play(playbook, "-i", "192.0.2.99,")
+    assert status != 0
+    assert "the inventory has no hosts in the group inference_hosts; name the inventory with -i." in said
+
+
+@pytest.mark.parametrize("playbook", ["site.yml", "tune.yml"])
+def test_a_recorded_host_is_only_planned(controller, playbook):
+    status, said = controller.play(playbook, *inventory_of("xaichat"))
     assert status != 0
     assert re.search(r"xaichat: topology_recorded is '\S+/xaichat.json', and a recorded host can only be planned; use "
                      r"playbooks/plan.yml, or set topology_recorded to null", said)

@@ -53,6 +53,13 @@ def test_without_leave_the_reason_is_said_and_nothing_is_done(play):
     assert WHY in said and "192.0.2.99 is not rebooted, since reboot_allowed is false." in said
 
 
+@pytest.mark.parametrize(("word", "rebooted"), [("true", True), ("false", False)])
+def test_leave_may_be_given_on_the_command_line(play, word, rebooted):
+    _status, said, connected = play([WHY], "-e", "reboot_allowed=" + word)
+    assert connected is rebooted, said
+    assert ("reboot_allowed is false" in said) is not rebooted
+
+
 def test_with_leave_the_host_is_rebooted_and_the_reason_said_before(play):
     status, said, connected = play([WHY], reboot_allowed=True)
     assert status != 0 and connected

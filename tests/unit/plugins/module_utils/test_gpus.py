@@ -177,9 +177,10 @@ def test_where_the_gpus_memory_is_not_known_everything_is_tried_and_said():
 @pytest.mark.parametrize(("room", "wish", "weights", "answer"), [
     (1230, "auto", 1200, (ALL_LAYERS, 1230, 0, "everything fits: 1230 of 1230 MiB", None)),
     (1000, 0, 1200, (0, 0, 0, "gpu_layers: 0 was set by the user", None)),
-    (1000, 8, 1200, (8, 1000, 0, "gpu_layers: 8 was set by the user", None)),
-    (2000, 8, 1200, (8, 1230, 0, "gpu_layers: 8 was set by the user", None)),
-    (None, 8, 1200, (8, 1230, 0, "gpu_layers: 8 was set by the user", None)),
+    (1000, 8, 1200, (8, 1000, 1000, "gpu_layers: 8 was set by the user", None)),
+    (2000, 999, 1200, (999, 1230, 0, "gpu_layers: 999 was set by the user", None)),
+    (2000, 8, 1200, (8, 1230, 1230, "gpu_layers: 8 was set by the user", None)),
+    (None, 8, 1200, (8, 1230, 1230, "gpu_layers: 8 was set by the user", None)),
     (0, 8, 1200, (8, 0, 0, "gpu_layers: 8 was set by the user", None)),
 ])
 def test_a_model_whose_layers_are_not_known_goes_as_a_whole_or_as_the_user_says(room, wish, weights, answer):

@@ -47,6 +47,13 @@ def test_a_limit_of_services_counts_where_it_is_below_the_hosts_memory(limit, to
     assert nodes_of(topology(sockets=2, memory_mib=1000, memory_limit=limit)).total_mib == total
 
 
+def test_huge_pages_take_from_the_machine_and_not_from_a_limit():
+    host = topology(memory_mib=10000, memory_limit=4000)
+    nodes = nodes_of(host, headroom=100, reserved={0: 5000})
+    assert (nodes.total_mib, nodes.left_mib) == (4000, 3900)
+    assert nodes_of(host, headroom=100, reserved={0: 7000}).left_mib == 2900
+
+
 def test_a_host_that_does_not_say_its_memory_has_that_of_its_nodes():
     assert nodes_of(dict(TWO, memory_mib=None)).total_mib == 2000
 

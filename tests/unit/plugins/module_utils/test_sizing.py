@@ -316,9 +316,15 @@ def test_with_smt_siblings_run_threads_too():
     assert answers(host, service("a", cpu_share=0.5), service("b", threads=3), service("c"), keep=1, smt=True) == {
         "a": (8, "cpu_share 0.5 of 16 hardware threads"),
         "b": (3, "threads: 3 was set by the user"),
-        "c": (2, "one thread a hardware thread: an equal part of the 3 that are free"),
+        "c": (2, "one thread a hardware thread: an equal part of the 2 that are free"),
     }
     assert wanted(host, service("a", cpu_share=0.2), smt=True) == {"a": 2}
+
+
+def test_with_smt_a_part_of_a_core_takes_it_all():
+    host = topology(cores=8, threads=2)
+    assert wanted(host, service("a", threads=3, instances=2), service("b"), keep=1, smt=True) == {"a": 3, "b": 6}
+    assert wanted(host, service("a", threads=1, instances=4), service("b"), keep=1, smt=True) == {"a": 1, "b": 6}
 
 
 # Equal instances on nodes

@@ -72,6 +72,28 @@ def test_the_host_is_as_it_was(host):
     assert not tunables_report.changed(again)
 
 
+class Disk(Host):
+    """A host on which a change of the scheduler sets nr_requests anew, as blk_mq_init_sched in the kernel does."""
+
+    def put(self, path, text):
+        same = self.text(path).strip() == text
+        super().put(path, text)
+        if path.endswith("/scheduler") and not same:
+            super().put(path.replace("/scheduler", "/nr_requests"), "1023")
+
+
+def test_a_value_that_another_ones_return_sets_anew_is_written_again(tmp_path):
+    queue = "/sys/block/nvme0n1/queue/"
+    files = [put(tmp_path, queue + "nr_requests", "200\n"), put(tmp_path, queue + "scheduler", "none\n")]
+    host = Disk(str(tmp_path))
+    apply([sysfs(queue + "scheduler", "mq-deadline"), sysfs(queue + "nr_requests", "64")], host)
+    assert [file.read_text() for file in files] == ["64\n", "mq-deadline\n"]
+    rows = {row["path"]: row for row in restore(host).rows}
+    assert [file.read_text() for file in files] == ["200\n", "none\n"]
+    row = rows[queue + "nr_requests"]
+    assert (row["before"], row["after"], row["status"], row["detail"]) == ("64", "200", "changed", "")
+
+
 def test_restoring_where_nothing_was_ever_done_makes_nothing(host, snapshot):
     before = snapshot(host)
     assert restore(host).rows == []
