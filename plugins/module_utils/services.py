@@ -129,8 +129,8 @@ POLICY_VARIABLES = {
 # llama.cpp's names of what engine.py renders from the plan: a second one would contradict it.
 PLANNED_OPTIONS = frozenset(
     "--host --port --model -m --alias -a --threads -t --threads-batch -tb --ctx-size -c --parallel -np --batch-size"
-    " -b --ubatch-size -ub --cache-type-k -ctk --cache-type-v -ctv --cache-ram -cram --numa --cpu-mask -C --cpu-"
-    " range -Cr --cpu-mask-batch -Cb --cpu-range-batch -Crb --cpu-strict --hf-repo -hf --model-url -mu --swa-full"
+    " -b --ubatch-size -ub --cache-type-k -ctk --cache-type-v -ctv --cache-ram -cram --numa --cpu-mask -C"
+    " --cpu-range -Cr --cpu-mask-batch -Cb --cpu-range-batch -Crb --cpu-strict --hf-repo -hf --model-url -mu --swa-full"
     " --kv-unified --gpu-layers --n-gpu-layers -ngl --api-key --api-key-file".split())
 
 

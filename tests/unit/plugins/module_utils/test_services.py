@@ -293,6 +293,7 @@ def test_every_option_that_the_engine_gets_from_the_plan_is_one_of_those():
     instance = make_plan(topology(sockets=2, gpus=[gpu(0)]), [service(gpus=1, model=model(layers=4, weights_mib=9))])
     command = engine_command(instance["instances"][0], "llama-server", "/models")
     own = {word for word in command if word.startswith("--")} - {"--metrics", "--offline"}
+    assert all(word.startswith("-") for word in PLANNED_OPTIONS)
     assert own - PLANNED_OPTIONS == set() and {"--numa", "--gpu-layers"} <= own
 
 
