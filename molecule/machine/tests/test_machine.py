@@ -1,12 +1,10 @@
-"""The lab machine is what it claims to be, asked of its kernel."""
+"""The lab machine is what it claims to be, asked of its kernel. The last file: it has been given back by now."""
 
 import pytest
 
 CPU = "/sys/devices/system/cpu"
 NODE = "/sys/devices/system/node"
 NVME = "/sys/block/nvme0n1"
-GRUB = "/etc/default/grub.d/90-test.cfg"
-PARAMETER = 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX numa_balancing=disable"'
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +35,6 @@ def test_nvme_disk_is_at_the_second_node_and_takes_schedulers(host, read):
     assert seen == {
         f"{NVME}/device/device/numa_node": "1", f"{NVME}/queue/scheduler": "[none] mq-deadline",
         f"{NVME}/size": str(256 * 2048)}
-    assert host.check_output("blkid /dev/nvme0n1 || echo nothing") == "nothing"
     assert "[mq-deadline]" in written(host, f"{NVME}/queue/scheduler", "mq-deadline")
     assert "[none]" in written(host, f"{NVME}/queue/scheduler", "none")
 
@@ -84,16 +81,3 @@ def test_topology_sees_it(topology):
     assert (disks["nvme0n1"]["kind"], disks["nvme0n1"]["numa_node"]) == ("nvme", 1)
     assert set(disks["nvme0n1"]["schedulers"]) == {"none", "mq-deadline"}
     assert topology["allowed_cpus"] == topology["services"]["allowed_cpus"] == list(range(8))
-
-
-def test_a_kernel_parameter_comes_with_a_reboot_and_what_was_only_written_goes(host, reboot):
-    question = "cat /proc/sys/kernel/random/boot_id /proc/cmdline /proc/sys/vm/swappiness"
-    host.check_output(f"mkdir -p /etc/default/grub.d && echo '{PARAMETER}' >{GRUB} && update-grub")
-    host.check_output("echo 90 >/proc/sys/vm/swappiness")
-    boot, words, swappiness = host.check_output(question).splitlines()
-    assert "numa_balancing" not in words and swappiness == "90"
-    reboot()
-    next_boot, words, swappiness = host.check_output(question).splitlines()
-    assert next_boot != boot
-    assert words.endswith(" numa_balancing=disable quiet") and swappiness == "60"
-    host.check_output(f"rm {GRUB} && update-grub")

@@ -1,0 +1,14 @@
+"""Restored, the machine is as it was before the first run, at once and after a reboot."""
+
+
+def test_every_value_and_file_is_back(play, host, differences):
+    assert "all is back" in play("playbooks/restore.yml")
+    assert differences() == []
+    # Of ours only what the lock needs is left.
+    assert host.check_output("find /var/lib/inference.host -type f -size +0 | grep -v /reboot.json || true") == ""
+
+
+def test_and_stays_so_after_a_reboot(reboot, host, differences):
+    reboot()
+    assert differences() == []
+    assert "skew_tick" not in host.check_output("cat /proc/cmdline")
