@@ -12,6 +12,7 @@ from ansible_collections.inference.host.plugins.module_utils.placement import (
     node_of_cpus,
     usable_cores,
 )
+from ansible_collections.inference.host.plugins.module_utils.services import fraction
 from ansible_collections.inference.host.plugins.module_utils.sizing import share_of
 
 
@@ -24,7 +25,7 @@ def thread_count(topology, share=1.0, smt=False, node=None):
     Raises PlanError for a value that is not allowed, and where there is no such core.
     """
     check_topology(topology)
-    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
+    if not fraction(share):
         raise PlanError("share is %s; it must be a number above 0 and at most 1." % kind(share))
     if not isinstance(smt, bool):
         raise PlanError("smt is %s; it must be true or false." % kind(smt))

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.inference.host.plugins.module_utils.checks import integer, matching, one_of, yes_or_no
+from ansible_collections.inference.host.plugins.module_utils.hugepages import GIGANTIC_KIB, SIZE_KIB
 from ansible_collections.inference.host.plugins.module_utils.setting_rows import Rows, allowed
 from ansible_collections.inference.host.plugins.module_utils.tunable_kinds import swap
 
@@ -37,8 +38,8 @@ HUGEPAGES_WISHES = {
 }
 THP = "/sys/kernel/mm/transparent_hugepage/"
 NODE = "/sys/devices/system/node/node%s/hugepages/hugepages-%skB/nr_hugepages"
-BOOT_SIZES = {"2048": "2M", "1048576": "1G"}
-PAGE_WISHES = {"2048": "hugepages_count", "1048576": "hugepages_gigantic_count"}
+BOOT_SIZES = {SIZE_KIB: "2M", GIGANTIC_KIB: "1G"}
+PAGE_WISHES = {SIZE_KIB: "hugepages_count", GIGANTIC_KIB: "hugepages_gigantic_count"}
 RETRY_SECONDS = 60
 """How long the kernel gets to free contiguous memory for the pages."""
 

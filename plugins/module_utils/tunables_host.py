@@ -127,6 +127,12 @@ def _search_path():
     return os.environ.get("PATH", "") + os.pathsep + _SYSTEM_PATH
 
 
+def remembered(found, written):
+    """Return what the baseline keeps of a row, with the value that we wrote."""
+    return {"kind": found["kind"], "name": found["name"], "path": found["path"], "before": found["before"],
+            "written": written}
+
+
 def row(setting, path, status, before=None, after=None, detail="", pattern=None):
     """Return the row of one file (or mount, or parameter) of a setting."""
     return {

@@ -19,6 +19,7 @@ from ansible_collections.inference.host.plugins.module_utils.tunables_host impor
     WantedFile,
     comment,
     of_lines,
+    remembered,
     row,
 )
 
@@ -87,8 +88,7 @@ def write(found, _host):
 
 def entry(found):
     """Return what the baseline keeps of a row; `names` are those of all words that we ever wrote for it."""
-    kept = {name: found[name] for name in ("kind", "name", "path", "before")}
-    return dict(kept, written=found["wanted"], names=kernel_cmdline.names_of(found["name"], found["wanted"]))
+    return dict(remembered(found, found["wanted"]), names=kernel_cmdline.names_of(found["name"], found["wanted"]))
 
 
 def commands(_setting, host):

@@ -11,7 +11,12 @@ import os
 import re
 
 from ansible_collections.inference.host.plugins.module_utils import fstab
-from ansible_collections.inference.host.plugins.module_utils.tunables_host import TunablesError, WantedFile, row
+from ansible_collections.inference.host.plugins.module_utils.tunables_host import (
+    TunablesError,
+    WantedFile,
+    remembered,
+    row,
+)
 
 FSTAB = "/etc/fstab"
 MOUNTS = "/proc/self/mounts"
@@ -96,8 +101,7 @@ def _remount(host, path, options):
 
 def entry(found):
     """Return what the baseline keeps of a row."""
-    kept = {name: found[name] for name in ("kind", "name", "path", "before")}
-    return dict(kept, written=found["wanted"])
+    return remembered(found, found["wanted"])
 
 
 def commands(_setting, _host):

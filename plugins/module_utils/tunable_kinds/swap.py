@@ -16,7 +16,12 @@ import struct
 
 from ansible_collections.inference.host.plugins.module_utils import atomic, fstab
 from ansible_collections.inference.host.plugins.module_utils.tunable_kinds.mount import FSTAB, MOUNTS
-from ansible_collections.inference.host.plugins.module_utils.tunables_host import TunablesError, WantedFile, row
+from ansible_collections.inference.host.plugins.module_utils.tunables_host import (
+    TunablesError,
+    WantedFile,
+    remembered,
+    row,
+)
 
 SWAPS = "/proc/swaps"
 MIB = 1 << 20
@@ -176,8 +181,7 @@ def _make(path, mib, kind):
 
 def entry(found):
     """Return what the baseline keeps of a row."""
-    kept = {name: found[name] for name in ("kind", "name", "path", "before")}
-    return dict(kept, written=found["wanted"])
+    return remembered(found, found["wanted"])
 
 
 def commands(_setting, _host):

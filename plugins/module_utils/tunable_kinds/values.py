@@ -10,7 +10,7 @@ import re
 
 from ansible_collections.inference.host.plugins.module_utils import atomic
 from ansible_collections.inference.host.plugins.module_utils.cpulist import parse_cpu_list, parse_cpu_mask
-from ansible_collections.inference.host.plugins.module_utils.tunables_host import TunablesError, row
+from ansible_collections.inference.host.plugins.module_utils.tunables_host import TunablesError, remembered, row
 
 _MASKS = ("smp_affinity", "default_smp_affinity", "rps_cpus", "xps_cpus", "xps_rxqs", "cpumask")
 _NUMBER = re.compile(r"-?(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})\Z")
@@ -158,8 +158,7 @@ def _compact(host):
 
 def entry(found):
     """Return what the baseline keeps of a row: {kind, name, path, before, written}."""
-    kept = {key: found[key] for key in ("kind", "name", "path", "before")}
-    return dict(kept, written=found["after"])
+    return remembered(found, found["after"])
 
 
 def undo(kept, host):
