@@ -38,6 +38,16 @@ def matching(pattern, words):
     return (lambda value: isinstance(value, str) and pattern.match(value) is not None), words
 
 
+def mapping(words):
+    """A check for a mapping; `words` say which."""
+    return (lambda value: isinstance(value, dict)), words
+
+
+def text():
+    """A check for a text that says something."""
+    return (lambda value: isinstance(value, str) and value != ""), "a text that is not empty"
+
+
 def either(check, *words):
     """A check for one of some words, or what `check` takes."""
     accepts, allowed = check

@@ -12,6 +12,7 @@ from ansible_collections.inference.host.plugins.module_utils.hugepages import (
     reserved_before,
 )
 from ansible_collections.inference.host.plugins.module_utils.instances import Placer, finish, memory_parts
+from ansible_collections.inference.host.plugins.module_utils.nginx_plan import plan_nginx
 from ansible_collections.inference.host.plugins.module_utils.nodes import Nodes
 from ansible_collections.inference.host.plugins.module_utils.placement import (
     check_topology,
@@ -117,15 +118,3 @@ def freedom(service):
     if service["gpus"]:
         return 1
     return 2 if service["numa"] == "auto" else 3
-
-
-def plan_nginx(instances, services, kept_cpus, kept_cores, policy):
-    """One worker a housekeeping core, at least one, or as many as the user wants; one upstream a service. The first
-    service also answers at /."""
-    upstreams = [{
-        "service": service["name"],
-        "servers": [{"address": "127.0.0.1", "port": instance["port"], "max_conns": instance["parallel"]}
-                    for instance in instances if instance["service"] == service["name"]],
-    } for service in services]
-    return {"listen_port": policy["listen_port"], "workers": policy["workers"] or max(1, kept_cores), "cpus": kept_cpus,
-            "upstreams": upstreams}

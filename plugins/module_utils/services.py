@@ -16,6 +16,7 @@ from ansible_collections.inference.host.plugins.module_utils.checks import (
     either,
     integer,
     kind,
+    mapping,
     matching,
     one_line,
     one_of,
@@ -23,8 +24,7 @@ from ansible_collections.inference.host.plugins.module_utils.checks import (
     yes_or_no,
 )
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
-from ansible_collections.inference.host.plugins.module_utils.release import NAME as FILE_NAME
-from ansible_collections.inference.host.plugins.module_utils.release import SHA256
+from ansible_collections.inference.host.plugins.module_utils.service_models import check_model, filled_from_release
 
 RUNTIMES = ("llama_cpp", "vllm", "whisper", "command")
 CACHE_TYPES = ("f16", "bf16", "q8_0", "q4_0")
@@ -53,18 +53,13 @@ def text_list(value):
     return isinstance(value, list) and all(one_line(part) for part in value)
 
 
-def mapping(value):
-    return isinstance(value, dict)
-
-
 POSITIVE = integer(1, 1 << 20)
 PORT = integer(1, 65535)
-TEXT = (lambda value: isinstance(value, str) and value != ""), "a text that is not empty"
 
 SERVICE_FIELDS = {
     "name": (REQUIRED, matching(NAME, "lower-case letters, digits, '-' and '_', at most 32")),
     "runtime": (REQUIRED, one_of(*RUNTIMES)),
-    "model": (REQUIRED, (mapping, "a mapping with a name")),
+    "model": (REQUIRED, mapping("a mapping with a name")),
     "instances": (1, either(integer(1, 1024), "per_numa_node", "per_gpu")),
     "threads": (None, integer(1, 4096)),
     "threads_batch": (None, integer(1, 4096)),
@@ -83,7 +78,7 @@ SERVICE_FIELDS = {
     "cache_type": ("f16", one_of(*CACHE_TYPES)),
     "cache_ram_mib": (None, integer(0, 1 << 20)),
     "nice": (0, integer(-20, 19)),
-    "io": (None, (mapping, "a mapping with class and priority")),
+    "io": (None, mapping("a mapping with class and priority")),
     "priority": (0, integer(-1000, 1000)),
     "environment": ({}, (variables_map, "a mapping of names (letters, digits and '_') to texts of one line")),
     "arguments": ([], (text_list, "a list of texts of one line")),
@@ -94,17 +89,6 @@ IO_FIELDS = {
     "priority": (4, integer(0, 7)),
 }
 
-MODEL_FIELDS = {
-    "name": (REQUIRED, matching(FILE_NAME, "letters, digits, '.', '_' and '-'")),
-    "source": (None, TEXT),
-    "sha256": (None, matching(SHA256, "64 hexadecimal digits in lower case")),
-    "filename": (None, matching(FILE_NAME, "a file name without folders")),
-    "weights_mib": (None, integer(1, 1 << 24)),
-    "kv_bytes_per_token": (None, integer(1, 1 << 30)),
-    "layers": (None, integer(1, 4096)),
-    "header": (None, (mapping, "the facts that module gguf_info returns")),
-}
-
 POLICY_FIELDS = {
     "housekeeping_cores": (None, integer(0, 4096)),
     "smt": (False, yes_or_no()),
@@ -113,7 +97,7 @@ POLICY_FIELDS = {
     "first_port": (18080, PORT),
     "listen_port": (8080, PORT),
     "workers": (None, integer(1, 4096)),
-    "settings": ({}, (mapping, "a mapping of setting names to values")),
+    "settings": ({}, mapping("a mapping of setting names to values")),
 }
 
 POLICY_VARIABLES = {
@@ -163,15 +147,6 @@ def check_services(services):
     return checked
 
 
-def check_model(where, service, models):
-    """Complete the service's model; `models` collects the first of each name."""
-    model = service["model"] = check_fields(where + ".model", service["model"], MODEL_FIELDS)
-    first = models.setdefault(model["name"], model)
-    if first["sha256"] != model["sha256"]:
-        raise PlanError("%s.model.name: '%s' stands for two files with different sha256; give each its own name." % (
-            where, model["name"]))
-
-
 def check_gpus(where, service):
     """Fill in how many GPUs each instance has: one where there is one instance a GPU, else none."""
     per_gpu = service["instances"] == "per_gpu"
@@ -211,12 +186,7 @@ def with_releases(services, releases):
     found = {release["name"]: release for release in releases}
     services = check_services(services)
     for service in services:
-        model = service["model"]
-        release = found.get(model["name"], {})
-        size = release.get("size_bytes")
-        model["header"] = model["header"] or release.get("facts")
-        if model["weights_mib"] is None and not model["header"] and size:
-            model["weights_mib"] = -(-size // (1 << 20))
+        filled_from_release(service["model"], found.get(service["model"]["name"], {}))
     return services
 
 

@@ -7,8 +7,8 @@ from ansible_collections.inference.host.plugins.module_utils.engine import engin
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
 from ansible_collections.inference.host.plugins.module_utils.release import Release, release_file
+from ansible_collections.inference.host.plugins.module_utils.service_models import MODEL_FIELDS
 from ansible_collections.inference.host.plugins.module_utils.services import (
-    MODEL_FIELDS,
     PLANNED_OPTIONS,
     POLICY_FIELDS,
     POLICY_VARIABLES,
