@@ -36,6 +36,29 @@ def service_limit(topology, name):
     return (topology.get("services") or topology).get(name, topology.get(name))
 
 
+def without_siblings(topology):
+    """Return the topology as it is read once SMT is off: each core with its first thread alone, the others offline.
+
+    So a plan that turns SMT off stays the same after it has done so.
+    """
+    gone = {cpu for core in topology["cores"] for cpu in sorted(core)[1:]}
+
+    def rest(cpus):
+        return [cpu for cpu in cpus if cpu not in gone]
+
+    changed = dict(topology, cores=[rest(core) for core in topology["cores"]],
+                   allowed_cpus=rest(topology["allowed_cpus"]),
+                   numa_nodes=[dict(node, cpus=rest(node["cpus"])) for node in topology["numa_nodes"]])
+    changed["cpus"] = dict(topology["cpus"], online=rest(topology["cpus"]["online"]),
+                           offline=sorted(set(topology["cpus"].get("offline") or []) | gone))
+    if topology.get("services"):
+        services = topology["services"]
+        changed["services"] = dict(services, allowed_cpus=rest(services.get("allowed_cpus") or []))
+    if topology.get("core_kinds"):
+        changed["core_kinds"] = [rest(cpus) for cpus in topology["core_kinds"]]
+    return changed
+
+
 def core_ranks(topology):
     """Return {CPU: 0 for the most capable kind, 1 for the next, ...}; {} where all cores are alike."""
     return {cpu: rank for rank, kind in enumerate(topology.get("core_kinds") or []) for cpu in kind}

@@ -19,6 +19,7 @@ from ansible_collections.inference.host.plugins.module_utils.placement import (
     home_nodes,
     split_housekeeping,
     usable_cores,
+    without_siblings,
 )
 from ansible_collections.inference.host.plugins.module_utils.services import check_policy, check_services
 from ansible_collections.inference.host.plugins.module_utils.settings import check_wishes, plan_settings
@@ -50,6 +51,8 @@ def make_plan(topology, services, policy=None):
     check_topology(topology)
     policy = check_policy(policy)
     policy["settings"] = check_wishes(policy["settings"], policy["smt"])
+    if policy["settings"].get("cpu_smt") is False:
+        topology = without_siblings(topology)
     # Sorting is stable: among equals the user's order holds.
     services = sorted(check_services(services), key=lambda service: -service["priority"])
 

@@ -26,10 +26,10 @@ def verify_rows(plan, answers, host, secrets=()):
     """Return the rows of one host.
 
     plan: the plan, or an empty dict where none could be made. answers: {"failure": the result of the task that kept the
-    host from being read, else empty; "unreachable": bool; "settings", "unit_files", "instances", "nginx_files",
-    "nginx_unit", "nginx_loaded", "engine": answers; "nginx_revision" and "engine_path": texts; "unit_paths" and
-    "nginx_paths": paths of the files that should be there; "models": answers of model_release}. secrets: texts that
-    must not be in any row.
+    host from being read, else empty; "unreachable": bool; "scope": "settings" where only those were read;
+    "settings", "unit_files", "instances", "nginx_files", "nginx_unit", "nginx_loaded", "engine": answers;
+    "nginx_revision" and "engine_path": texts; "unit_paths" and "nginx_paths": paths of the files that should be there;
+    "models": answers of model_release}. secrets: texts that must not be in any row.
     """
     if answers.get("failure"):
         status = "unreachable" if answers.get("unreachable") else "refused"
@@ -37,6 +37,7 @@ def verify_rows(plan, answers, host, secrets=()):
                      failure_of(answers["failure"]))]
     else:
         rows = _settings_rows(plan, answers["settings"])
+    if not answers.get("failure") and answers.get("scope") != "settings":
         rows += _engine_rows(answers["engine"], answers["engine_path"]) + _model_rows(answers["models"])
         rows += _file_rows("service", "unit files", answers["unit_paths"], answers["unit_files"])
         rows += _instance_rows(plan, answers["instances"])

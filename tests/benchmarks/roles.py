@@ -11,6 +11,7 @@ ratios, and the remote calls of each, which are exact: `SSH: EXEC` lines of a ru
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -18,8 +19,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-
-import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -71,9 +70,9 @@ def plan_of(inventory, folder):
     run(["ansible-playbook", "-i", inventory, str(REPOSITORY / "playbooks/plan.yml"), "-e", f"output={folder}/plans"],
         REPOSITORY)
     plan = next(Path(folder, "plans").glob("*/plan.json"))
-    settings = yaml.safe_load(plan.read_text(encoding="utf-8"))["settings"]
+    settings = json.loads(plan.read_text(encoding="utf-8"))["settings"]
     target = Path(folder, "settings.json")
-    target.write_text(yaml.safe_dump(settings, default_flow_style=True, width=10**9), encoding="utf-8")
+    target.write_text(json.dumps(settings), encoding="utf-8")
     return target, len(settings)
 
 

@@ -113,6 +113,21 @@ def play():
 
 
 @pytest.fixture(scope="session")
+def verify(tmp_path_factory):
+    """Compare the kernel settings with the plan as a user would; return the exit status and the rows by setting."""
+
+    def run():
+        folder = tmp_path_factory.mktemp("verify")
+        command = ["ansible-playbook", *INVENTORY, "playbooks/verify.yml", "-e", "scope=settings", "-e", "show=all",
+                   "-e", f"output={folder}"]
+        done = subprocess.run(command, cwd=REPO, env=PLAIN, stdout=PIPE, stderr=STDOUT, text=True, check=False)
+        report = json.loads((folder / "verify.json").read_text())
+        return done.returncode, {row["setting"]: row for row in report["hosts"][0]["rows"]}
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def reboot():
     """Restart the machine and wait until it has settled."""
 

@@ -21,6 +21,13 @@ def test_the_kernel_has_what_was_wished(is_as_wished):
     assert is_as_wished()
 
 
+def test_all_is_as_planned_and_persisted(verify):
+    status, rows = verify()
+    assert status == 0 and len(rows) >= 19
+    assert {row["status"] for row in rows.values()} == {"ok"}
+    assert {row["persisted"] for row in rows.values()} <= {"yes", "-"}
+
+
 def test_the_service_runs_at_its_node_with_its_memory(is_at_its_node):
     assert is_at_its_node()
 

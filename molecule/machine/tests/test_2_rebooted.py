@@ -3,7 +3,7 @@
 PARAMETER = {"name": "skew_tick", "kind": "kernel_parameter", "value": "1"}
 
 
-def test_all_is_there_after_a_reboot(ask, reboot, host, is_as_wished, is_at_its_node):
+def test_all_is_there_after_a_reboot(ask, reboot, host, is_as_wished, is_at_its_node, verify):
     told = ask("inference.host.tunables", persist_to="60-test-parameter", settings=[PARAMETER])
     assert [(row["status"], row["after"]) for row in told["results"]] == [("changed", "absent")]
     assert len(told["reboot_required"]) == 1 and "skew_tick" in told["reboot_required"][0]
@@ -13,5 +13,7 @@ def test_all_is_there_after_a_reboot(ask, reboot, host, is_as_wished, is_at_its_
     assert after != before and "skew_tick=1" in words.split()
     assert is_as_wished()
     assert is_at_its_node()
+    status, rows = verify()
+    assert status == 0 and {row["status"] for row in rows.values()} == {"ok"}
     told = ask("inference.host.tunables", persist_to="60-test-parameter", settings=[PARAMETER])
     assert [row["status"] for row in told["results"]] == ["ok"] and told["reboot_required"] == []

@@ -1,9 +1,12 @@
 """Restored, the machine is as it was before the first run, at once and after a reboot."""
 
 
-def test_every_value_and_file_is_back(play, host, differences):
+def test_every_value_and_file_is_back(play, host, differences, verify):
+    assert len(differences()) > 40
     assert "all is back" in play("playbooks/restore.yml")
     assert differences() == []
+    status, rows = verify()
+    assert status != 0 and {row["status"] for row in rows.values()} == {"drift"}
     # Of ours only what the lock needs is left.
     assert host.check_output("find /var/lib/inference.host -type f -size +0 | grep -v /reboot.json || true") == ""
 

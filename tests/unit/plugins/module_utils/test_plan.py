@@ -4,7 +4,7 @@ import pytest
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.plan import freedom, make_plan
 from ansible_collections.inference.host.plugins.module_utils.services import check_services
-from plan_topologies import gpu, model, service, topology
+from plan_topologies import cores_of, gpu, model, service, topology
 
 
 def instances(host, *services, **policy):
@@ -288,3 +288,14 @@ def test_warnings_go_from_the_host_over_the_instances_to_the_policy():
     plan = make_plan(host, [service(threads=8, runtime="whisper", model=model(weights_mib=1))],
                      {"settings": {"memory_overcommit": 1}})
     assert [warning.split(" ")[0] for warning in plan["warnings"]] == ["0", "chat-0", "chat:", "memory_overcommit"]
+
+
+@pytest.mark.parametrize("numbering", ["split", "adjacent"])
+def test_a_plan_that_turns_smt_off_stays_the_same_after_it_has_done_so(numbering):
+    host = topology(sockets=2, cores=4, threads=2, numbering=numbering, driver="acpi-cpufreq")
+    siblings = [cpu for core in cores_of(8, 2, numbering) for cpu in core[1:]]
+    after = topology(sockets=2, cores=4, threads=2, numbering=numbering, driver="acpi-cpufreq", offline=siblings)
+    policy = {"settings": {"cpu_smt": False}}
+    first, second = (make_plan(read, [service()], policy) for read in (host, after))
+    assert first == second
+    assert not set(siblings) & set(first["irq_cpus"])

@@ -66,6 +66,11 @@ def entry(path, before, after, suffix=""):
     return {"before_header": path + suffix, "after_header": path + suffix, "before": before, "after": after}
 
 
+def test_settings_alone_say_nothing_of_what_serves():
+    seen = rows(scope="settings", engine={}, models=[], unit_files={}, instances={}, nginx_files={}, nginx_unit={})
+    assert [(row["area"], row["status"]) for row in seen] == [("memory", "ok")]
+
+
 def test_a_host_that_is_as_planned_has_a_row_for_everything():
     found = rows()
     assert [(row["area"], row["setting"]) for row in found] == [
