@@ -22,7 +22,7 @@ from ansible_collections.inference.host.plugins.module_utils.placement import (
     without_siblings,
 )
 from ansible_collections.inference.host.plugins.module_utils.services import check_policy, check_services
-from ansible_collections.inference.host.plugins.module_utils.settings import check_wishes, plan_settings
+from ansible_collections.inference.host.plugins.module_utils.settings import check_wishes, idle_wishes, plan_settings
 from ansible_collections.inference.host.plugins.module_utils.sizing import (
     Room,
     check_sum,
@@ -90,7 +90,8 @@ def make_plan(topology, services, policy=None):
         "nginx": plan_nginx(instances, services, kept_cpus, len(housekeeping), policy),
         "settings": settings,
         "warnings": ([kept_warning] if kept_warning else []) + placer.warnings + service_warnings(services, threads)
-        + policy_warnings(policy, services, counts, settings, kept_cpus),
+        + policy_warnings(policy, services, counts, settings, kept_cpus)
+        + idle_wishes(policy["settings"], hugepages, kept_cpus),
     }
 
 

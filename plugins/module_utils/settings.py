@@ -60,6 +60,18 @@ def plan_settings(topology, wishes, hugepages, irq_cpus):
     ]
 
 
+def idle_wishes(wishes, hugepages, irq_cpus):
+    """Return a sentence for each wish that was set and changes nothing, since what it goes with is not there."""
+    pages = any(count for sizes in hugepages.values() for count in sizes.values())
+    idle = {
+        "memory_swap_file": (not wishes.get("memory_swap_file_mib"),
+                             "memory_swap_file_mib is not: no swap file is made"),
+        "hugepages_at_boot": (not pages, "no huge pages are wanted"),
+        "cpu_irq_affinity": (not irq_cpus, "no CPUs are kept for interrupts (topology_housekeeping_cores)"),
+    }
+    return ["%s is set, and %s." % (name, why) for name, (nothing, why) in idle.items() if wishes.get(name) and nothing]
+
+
 def in_container(topology):
     """Return why no kernel setting applies inside a container, or None."""
     platform = topology.get("platform") or {}

@@ -299,3 +299,21 @@ def test_a_plan_that_turns_smt_off_stays_the_same_after_it_has_done_so(numbering
     first, second = (make_plan(read, [service()], policy) for read in (host, after))
     assert first == second
     assert not set(siblings) & set(first["irq_cpus"])
+
+
+@pytest.mark.parametrize(("wish", "with_it", "sentence"), [
+    ({"memory_swap_file": "/swap"}, {"memory_swap_file_mib": 64},
+     "memory_swap_file is set, and memory_swap_file_mib is not: no swap file is made."),
+    ({"hugepages_at_boot": True}, {"hugepages_count": 8}, "hugepages_at_boot is set, and no huge pages are wanted."),
+])
+def test_a_wish_that_changes_nothing_is_said(wish, with_it, sentence):
+    alone, together = (make_plan(topology(), [service()], {"settings": wishes})["warnings"]
+                       for wishes in (wish, {**wish, **with_it}))
+    assert sentence in alone and sentence not in together
+
+
+def test_interrupts_without_housekeeping_cpus_are_said():
+    wishes = {"settings": {"cpu_irq_affinity": True}}
+    sentence = "cpu_irq_affinity is set, and no CPUs are kept for interrupts (topology_housekeeping_cores)."
+    assert sentence in make_plan(topology(cores=2), [service()], wishes)["warnings"]
+    assert sentence not in make_plan(topology(cores=8), [service()], wishes)["warnings"]
