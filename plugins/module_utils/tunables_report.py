@@ -12,6 +12,14 @@ def changed(outcome):
     return bool(outcome.files or outcome.commands) or any(found["before"] != found["after"] for found in outcome.rows)
 
 
+def nothing_to_say(outcome):
+    """Tell whether all is as it should be, now and after a boot, so that nobody has to hear of it."""
+    if changed(outcome) or outcome.warnings or outcome.reboot_required is not None:
+        return False
+    return all(found["status"] == "not_applicable" or (found["status"] == "ok" and not found["detail"])
+               for found in outcome.rows)
+
+
 def summary(rows):
     """Return how many rows have each of STATUSES."""
     return {status: sum(found["status"] == status for found in rows) for status in STATUSES}

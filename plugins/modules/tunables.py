@@ -101,6 +101,28 @@ options:
       why_not:
         description: Why the setting does not apply.
         type: str
+  also_read:
+    description:
+      - Groups of settings of others, as filter P(inference.host.setting_groups#filter) gives them. They are read after
+        O(settings) were applied, and never changed.
+      - RV(as_planned) tells those of which nothing is to be done, so that their own call can be saved.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      settings:
+        description: As O(settings).
+        type: list
+        elements: dict
+        required: true
+      persist_to:
+        description: As O(persist_to).
+        type: str
+        required: true
+      digest:
+        description: What tells the group from others.
+        type: str
+        required: true
   state:
     description:
       - V(present) applies O(settings).
@@ -257,6 +279,11 @@ summary:
   returned: always, unless an argument is wrong
   type: dict
   sample: {changed: 1, not_applicable: 3, ok: 12, partial: 0, refused: 0}
+as_planned:
+  description: The digests of the groups in O(also_read) that need nothing.
+  returned: always, unless an argument is wrong
+  type: list
+  elements: str
 reboot_required:
   description: Sentences that say what on this host waits for a reboot and why, of all roles. Empty when nothing does.
   returned: always, unless an argument is wrong
@@ -303,6 +330,16 @@ ARGUMENT_SPEC = {
             "why_not": {"type": "str"},
         },
     },
+    "also_read": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "settings": {"type": "list", "elements": "dict", "required": True},
+            "persist_to": {"type": "str", "required": True},
+            "digest": {"type": "str", "required": True},
+        },
+    },
     "state": {"type": "str", "choices": ["present", "restored"], "default": "present"},
     "persist_to": {"type": "str"},
     "stems": {"type": "list", "elements": "str"},
@@ -331,6 +368,7 @@ def main():
         "changed": tunables_report.changed(outcome),
         "results": outcome.rows,
         "summary": tunables_report.summary(outcome.rows),
+        "as_planned": [group["digest"] for group in module.params["also_read"] if _as_planned(module, group)],
         "reboot_required": outcome.reboot_required or [],
     }
     if outcome.reboot_required is not None:
@@ -341,6 +379,25 @@ def main():
     if refusal and module.params["fail_on_refused"]:
         module.fail_json(msg=refusal, **result)
     module.exit_json(**result)
+
+
+def _as_planned(module, group):
+    """Tell whether a group of others needs nothing; where it cannot be read its own call will say why."""
+    settings, stem = [_complete(setting) for setting in group["settings"]], group["persist_to"]
+    host = Host(module.params["root"])
+    try:
+        tunables.check_settings(settings, stem)
+        outcome = tunables.foresee(settings, stem, host, module.params["baseline"])
+    except (TunablesError, baseline.BaselineError, OSError):
+        return False
+    return tunables_report.nothing_to_say(outcome)
+
+
+def _complete(setting):
+    """Return a setting of a group of others with the defaults that Ansible has filled in for the module's own."""
+    complete = {name: option.get("default") for name, option in ARGUMENT_SPEC["settings"]["options"].items()}
+    complete.update((name, value) for name, value in setting.items() if value is not None)
+    return dict(complete, value=str(complete["value"]))
 
 
 def _present(module):

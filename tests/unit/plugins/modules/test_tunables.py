@@ -75,6 +75,24 @@ def test_a_plan_for_a_container_does_nothing_but_report(host, run_module, snapsh
     assert snapshot(host) == before
 
 
+def test_others_that_need_nothing_are_told_and_left_alone(host, run_module, snapshot):
+    def others(value, **more):
+        group = {"persist_to": "60-other", "digest": "of-the-others"}
+        return dict(group, settings=[dict(SWAPPINESS, name="vm.dirty_ratio", value=value, **more)])
+
+    (host / "proc/sys/vm/dirty_ratio").write_text("20\n")
+    run_module("tunables", arguments(host))
+    before = snapshot(host)
+    told = [run_module("tunables", arguments(host, also_read=[others(value)])) for value in ("20", "30")]
+    assert [(one["changed"], one["as_planned"]) for one in told] == [(False, []), (False, [])]
+    assert snapshot(host) == before
+    # Persisted as well, they are as planned.
+    run_module("tunables", arguments(host, dict(SWAPPINESS, name="vm.dirty_ratio", value="20"), persist_to="60-other"))
+    assert run_module("tunables", arguments(host, also_read=[others("20")]))["as_planned"] == ["of-the-others"]
+    assert run_module("tunables", arguments(host, also_read=[others("30")]))["as_planned"] == []
+    assert run_module("tunables", arguments(host, also_read=[others("20", persist="udev")]))["as_planned"] == []
+
+
 def test_a_refused_setting_fails_the_module_at_the_end_unless_that_is_not_wanted(host, run_module):
     (host / "proc/sys/kernel").mkdir()
     (host / "proc/sys/kernel/osrelease").symlink_to("/proc/sys/kernel/osrelease")
