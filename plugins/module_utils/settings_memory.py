@@ -81,10 +81,32 @@ def hugepages_rows(wishes, hugepages, why_not):
     group = rows.value("hugepages_group_id")
     if group is not None:
         rows.add("vm.hugetlb_shm_group", group, "", "hugepages_group_id")
-        rows.add("/dev/hugepages", "[Mount]\nOptions=nosuid,nodev,mode=1770,gid=%d\n" % group, "",
+        rows.add("/dev/hugepages", "[Mount]\nOptions=%s\n" % mount_options(group), "",
                  "hugepages_group_id", kind="file", path="/etc/systemd/system/dev-hugepages.mount.d/60-inference.conf",
                  after=[["systemctl", "daemon-reload"], ["systemctl", "try-restart", "dev-hugepages.mount"]])
+    if any(pages.get(GIGANTIC_KIB) for pages in hugepages.values()):
+        add_gigantic_mount(rows, group)
     return rows.rows
+
+
+def mount_options(group):
+    return "nosuid,nodev" + (",mode=1770,gid=%d" % group if group is not None else "")
+
+
+def add_gigantic_mount(rows, group):
+    """systemd mounts hugetlbfs for one size alone; the other's mount starts with it.
+
+    What has to be done after a change does as well after the files have gone: then the mount is stopped.
+    """
+    reason = "programs map pages of 1 GiB from a mount of that size"
+    rows.add("/dev/hugepages1G", "[Unit]\nDefaultDependencies=no\nConditionPathExists=/sys/kernel/mm/hugepages\n\n"
+             "[Mount]\nWhat=hugetlbfs\nWhere=/dev/hugepages1G\nType=hugetlbfs\nOptions=pagesize=1G,%s\n"
+             % mount_options(group), reason, kind="file", path="/etc/systemd/system/dev-hugepages1G.mount",
+             after=[["systemctl", "daemon-reload"], ["systemctl", "stop", "dev-hugepages1G[.]mount"]])
+    rows.add("start of /dev/hugepages1G", "[Unit]\nWants=dev-hugepages1G.mount\n", reason, kind="file",
+             path="/etc/systemd/system/dev-hugepages.mount.d/60-inference-1G.conf",
+             after=[["systemctl", "daemon-reload"], ["systemctl", "stop", "dev-hugepages1G[.]mount"],
+                    ["systemctl", "start", "dev-hugepages.mount"]])
 
 
 def add_pages(rows, hugepages):

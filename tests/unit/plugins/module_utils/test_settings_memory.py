@@ -91,9 +91,14 @@ def test_modes_of_transparent_pages_are_the_users():
     assert (defrag["value"], defrag["path"]) == ("defer+madvise", "/sys/kernel/mm/transparent_hugepage/defrag")
 
 
+def reserved(planned, **wishes):
+    """The rows that reserve pages, without those of mounts and of transparent ones."""
+    found = pages(planned, **wishes)
+    return {name: row for name, row in found.items() if row["kind"] != "file" and name != "transparent_hugepage"}
+
+
 def test_each_node_and_size_has_a_row_that_is_tried_again():
-    found = pages({"0": {"2048": 5, "1048576": 1}, "10": {"2048": 0, "1048576": 2}}, hugepages_gigantic_count=3)
-    del found["transparent_hugepage"]
+    found = reserved({"0": {"2048": 5, "1048576": 1}, "10": {"2048": 0, "1048576": 2}}, hugepages_gigantic_count=3)
     assert [(row["name"], row["value"], row["reason"]) for row in found.values()] == [
         ("hugepages-2048kB node0", "5", "services ask for them with hugepages_mib"),
         ("hugepages-1048576kB node0", "1", "hugepages_gigantic_count was set by the user"),
@@ -105,8 +110,7 @@ def test_each_node_and_size_has_a_row_that_is_tried_again():
 
 
 def test_at_boot_one_kernel_parameter_has_all_sizes_each_before_its_pages():
-    found = pages({"0": {"2048": 5, "1048576": 1}, "1": {"2048": 0, "1048576": 2}}, hugepages_at_boot=True)
-    del found["transparent_hugepage"]
+    found = reserved({"0": {"2048": 5, "1048576": 1}, "1": {"2048": 0, "1048576": 2}}, hugepages_at_boot=True)
     (row,) = found.values()
     assert row["kind"] == "kernel_parameter" and row["path"] is None and row["retry_seconds"] == 0
     assert kernel_cmdline.spelled(row["name"], row["value"]) == [
@@ -126,6 +130,16 @@ def test_a_group_gets_the_mount_and_shared_memory():
     assert mount["value"] == "[Mount]\nOptions=nosuid,nodev,mode=1770,gid=0\n"
     assert mount["path"] == "/etc/systemd/system/dev-hugepages.mount.d/60-inference.conf"
     assert mount["after"] == [["systemctl", "daemon-reload"], ["systemctl", "try-restart", "dev-hugepages.mount"]]
+
+
+def test_pages_of_1_gib_get_a_mount_of_their_own_that_starts_with_the_other():
+    assert "/dev/hugepages1G" not in pages({"0": {"2048": 5, "1048576": 0}})
+    found = pages({"0": {"2048": 0, "1048576": 0}, "1": {"2048": 0, "1048576": 2}}, hugepages_group_id=7)
+    mount, start = found["/dev/hugepages1G"], found["start of /dev/hugepages1G"]
+    assert "\nOptions=pagesize=1G,nosuid,nodev,mode=1770,gid=7\n" in mount["value"]
+    assert mount["path"] == "/etc/systemd/system/dev-hugepages1G.mount"
+    assert start["value"] == "[Unit]\nWants=dev-hugepages1G.mount\n"
+    assert start["after"][-1] == ["systemctl", "start", "dev-hugepages.mount"]
 
 
 def test_nothing_applies_where_the_role_does_not():
