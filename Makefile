@@ -66,7 +66,7 @@ restore: lab $(MODEL) ## Give the lab host back as it was before the first `make
 ## Tests -----------------------------------------------------------------------------------------------------------
 
 .PHONY: test lint unit gates molecule runner machine build
-test: lint unit gates molecule runner ## Run everything but the machine scenario
+test: lint unit gates molecule runner machine ## Run everything
 
 # Each part says how long it took, whether it passed or not.
 timed = started=$$SECONDS; trap 'echo "== $@: $$((SECONDS - started)) s"' EXIT;
