@@ -47,6 +47,7 @@ lab: $(READY) ## Start the container lab's host, if it does not stand
 lab-down: ## Remove the labs, and what an interrupted test left: nothing stays
 	$(LAB) down --all
 	INFERENCE_LAB_ID=molecule INFERENCE_LAB_STATE=$(CURDIR)/build/lab $(LAB) down --all
+	INFERENCE_LAB_ID=serving INFERENCE_LAB_SUBNET=10.89.85.0/24 INFERENCE_LAB_STATE=$(CURDIR)/build/lab $(LAB) down --all
 	INFERENCE_LAB_ID=runner INFERENCE_LAB_STATE=$(CURDIR)/build/lab $(LAB) down --all
 	molecule/lab/machine down --all
 	INFERENCE_LAB_ID=molecule INFERENCE_LAB_STATE=$(CURDIR)/build/lab molecule/lab/machine down --all
@@ -65,8 +66,8 @@ restore: lab $(MODEL) ## Give the lab host back as it was before the first `make
 
 ## Tests -----------------------------------------------------------------------------------------------------------
 
-.PHONY: test lint unit gates molecule runner machine build
-test: lint unit gates molecule runner machine ## Run everything
+.PHONY: test lint unit gates molecule serving runner machine build
+test: lint unit gates molecule serving runner machine ## Run everything
 
 # Each part says how long it took, whether it passed or not.
 timed = started=$$SECONDS; trap 'echo "== $@: $$((SECONDS - started)) s"' EXIT;
@@ -82,6 +83,9 @@ gates: $(READY) ## ansible-test sanity, galaxy-importer, the built archive, othe
 
 molecule: $(READY) $(MODEL) ## Scenario `default` on a container lab of its own
 	@$(timed) MOLECULE_GLOB='molecule/*/molecule.yml' molecule -c molecule/config.yml test
+
+serving: $(READY) $(MODEL) ## Scenario `serving`: two hosts and a balancer under load, of which no request may fail
+	@$(timed) MOLECULE_GLOB='molecule/*/molecule.yml' molecule -c molecule/config.yml test --scenario-name serving
 
 runner: $(READY) $(MODEL) ## The site through ansible-runner, as a CI system does it
 	@$(timed) pytest -s tests/runner

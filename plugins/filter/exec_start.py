@@ -9,15 +9,19 @@ author: inference.host contributors (@inference-host)
 version_added: 0.1.0
 short_description: Command line of one planned instance, quoted for a systemd unit
 description:
-  - Renders threads, port, context and NUMA option of the instance as the engine's arguments.
+  - Renders threads, port, context and NUMA option of the instance as the engine's arguments, by the names that the
+    engine on the host has, behind C(numactl) or C(taskset) where the service wants it.
+  - Refuses a command line that would place the process elsewhere than the plan does.
 options:
   _input:
     description: One element of the plan's C(instances).
     type: dict
     required: true
-  binary:
-    description: Path of the engine on the host.
-    type: str
+  engine:
+    description:
+      - The engine of the instance's runtime as role P(inference.host.runtime#role) finds it, with C(path), C(options)
+        and C(package). Runtime C(command) needs none.
+    type: dict
     required: true
   models_dir:
     description: Folder of the models on the host.
@@ -28,7 +32,7 @@ options:
 EXAMPLES = """
 - name: Show the command lines
   ansible.builtin.debug:
-    msg: "{{ item | inference.host.exec_start('/usr/bin/llama-server', '/var/lib/inference/models') }}"
+    msg: "{{ item | inference.host.exec_start(runtime_engines[item.runtime], '/var/lib/inference/models') }}"
   loop: "{{ inference_plan.instances }}"
 """
 
@@ -38,12 +42,13 @@ _value:
   type: str
 """
 
-from ansible_collections.inference.host.plugins.module_utils.engine import engine_command, systemd_quote
+from ansible_collections.inference.host.plugins.module_utils.engine import engine_command
+from ansible_collections.inference.host.plugins.module_utils.unit_quoting import systemd_quote
 from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
 
 
-def exec_start(instance, binary, models_dir):
-    return systemd_quote(engine_command(instance, binary, models_dir))
+def exec_start(instance, engine, models_dir):
+    return systemd_quote(engine_command(instance, engine, models_dir))
 
 
 class FilterModule:

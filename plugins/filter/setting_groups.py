@@ -24,13 +24,9 @@ options:
 """
 
 EXAMPLES = """
-- name: Apply the memory settings of the plan
-  inference.host.tunables:
-    settings: "{{ __group.settings }}"
-    persist_to: "{{ __group.persist_to }}"
-    also_read: "{{ __group.also_read }}"
-  vars:
-    __group: "{{ inference_plan.settings | inference.host.setting_groups('memory') }}"
+- name: Show the settings of role memory, as module inference.host.tunables takes them
+  ansible.builtin.debug:
+    msg: "{{ inference_plan.settings | inference.host.setting_groups('memory') }}"
 """
 
 RETURN = """

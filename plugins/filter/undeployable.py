@@ -7,9 +7,9 @@ DOCUMENTATION = """
 name: undeployable
 author: inference.host contributors (@inference-host)
 version_added: 0.1.0
-short_description: Which services can be planned but not deployed yet
+short_description: Which services can be planned but not deployed
 description:
-  - Deployed are services of the runtime C(llama_cpp) without GPUs whose model has a source and a checksum.
+  - A service is deployed when its model has a source and a checksum, or when its program serves none of ours.
 options:
   _input:
     description: The services with every key, as filter P(inference.host.services#filter) returns them.

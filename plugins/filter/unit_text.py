@@ -29,7 +29,7 @@ _value:
   type: str
 """
 
-from ansible_collections.inference.host.plugins.module_utils.engine import unit_text
+from ansible_collections.inference.host.plugins.module_utils.unit_quoting import unit_text
 from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
 
 

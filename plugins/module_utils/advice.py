@@ -21,6 +21,9 @@ def service_warnings(services, threads):
         if service["runtime"] == "whisper" and count > WHISPER_THREADS:
             warnings.append("%s has %d threads an instance; whisper gets slower beyond about %d: several instances of "
                             "4 to 8 threads each serve more." % (name, count, WHISPER_THREADS))
+        if service["scheduling"] and service["scheduling"]["policy"] in ("fifo", "rr"):
+            warnings.append("%s: scheduling is %s: what computes all the time then leaves its CPUs to nobody, not "
+                            "even to the kernel's own threads there." % (name, service["scheduling"]["policy"]))
         if service["runtime"] == "llama_cpp" and service["hugepages_mib"]:
             warnings.append("%s: hugepages_mib is %d; llama.cpp maps its weights from a file and does not use reserved "
                             "huge pages." % (name, service["hugepages_mib"]))

@@ -11,6 +11,9 @@ from ansible_collections.inference.host.plugins.module_utils.checks import kind
 from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list, parse_cpu_list
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 
+PROGRAMS = {"numactl": "/usr/bin/numactl", "taskset": "/usr/bin/taskset"}
+"""Where Debian and Red Hat have them."""
+
 # The plan's policy -> option of numactl(8) that takes the nodes.
 MEMORY_OPTIONS = {"bind": "--membind", "interleave": "--interleave", "none": None}
 
@@ -34,6 +37,16 @@ def numactl_args(instance):
 def taskset_args(instance):
     """Return taskset's arguments for one of the plan's instances, a list of words. Raises PlanError as numactl_args."""
     return ["--cpu-list", part_of(instance, "cpu_range")]
+
+
+def prefix_words(instance):
+    """Return what stands before the instance's command: [], or numactl or taskset with their arguments."""
+    prefix = instance["prefix"]
+    if prefix not in PROGRAMS:
+        return []
+    arguments = numactl_args(instance) if prefix == "numactl" else taskset_args(instance)
+    # "--" ends the options, so that none of the command's is taken for one.
+    return [PROGRAMS[prefix]] + arguments + (["--"] if prefix == "numactl" else [])
 
 
 def part_of(instance, key):

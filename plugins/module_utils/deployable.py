@@ -1,8 +1,13 @@
 # Copyright: inference.host contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What can be planned but not deployed yet."""
+"""What can be planned but not deployed: an engine that would have no model."""
 
 from __future__ import annotations
+
+from ansible_collections.inference.host.plugins.module_utils.service_runtimes import MODEL_OPTIONS, has_file
+
+NEED_A_MODEL = ("llama_cpp", "vllm", "whisper")
+"""Runtimes whose program serves a model's file. What a command or a container serves is its own affair."""
 
 
 def undeployable(services):
@@ -10,21 +15,31 @@ def undeployable(services):
 
     services: as filter `services` returns them, with every key.
     """
-    wrong = ["%s (%s)" % (service["name"], ", ".join(_obstacles(service)))
-             for service in services if _obstacles(service)]
+    wrong = ["%s (%s)" % (service["name"], obstacle) for service, obstacle in
+             ((service, _obstacle(service)) for service in services) if obstacle]
     if not wrong:
         return ""
-    return ("inference_services has what can be planned but not deployed yet: %s; leave it out, or use "
+    return ("inference_services has what can be planned but not deployed: %s; give what is missing, or use "
             "playbooks/plan.yml, which only plans." % "; ".join(wrong))
 
 
-def _obstacles(service):
-    model, found = service["model"], []
-    if service["runtime"] != "llama_cpp":
-        found.append("runtime %s" % service["runtime"])
-    if service["gpus"]:
-        found.append("gpus %d" % service["gpus"])
-    lacking = [key for key in ("source", "sha256") if not model[key]]
-    if lacking:
-        found.append("model without %s" % " and ".join(lacking))
-    return found
+def _obstacle(service):
+    """A model without the half of source and checksum, and one without both where the runtime needs a file."""
+    model = service["model"]
+    if has_file(model):
+        return ""
+    begun = model["source"] or model["sha256"] or model.get("files")
+    if not begun and (service["runtime"] not in NEED_A_MODEL or _names_its_own(service)):
+        return ""
+    lacking = [] if model["source"] else ["source"]
+    if not model["sha256"] and not model.get("files"):
+        lacking.append("sha256")
+    return "model without %s" % " and ".join(lacking)
+
+
+def _names_its_own(service):
+    """whisper's model may be one that is on the host already, in a format that has no release; a Python package's
+    server has a command line of its own."""
+    words = [word.split("=")[0] for word in service["arguments"]]
+    own = set(MODEL_OPTIONS) & set(words) or any("{port}" in word for word in words)
+    return service["runtime"] == "whisper" and bool(own)

@@ -1,24 +1,76 @@
 # Copyright: inference.host contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The environment of an instance: what its runtime reads of the plan, and what the user wrote, filled in."""
+"""The environment of an instance: what its runtime reads of the plan, and what the user wrote, filled in.
+
+Names in braces stand for the plan's values in the user's texts; see BRACES. Other braces stay as they are.
+"""
 
 from __future__ import annotations
 
 import re
 
 from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list
-from ansible_collections.inference.host.plugins.module_utils.services import PROFILES
+from ansible_collections.inference.host.plugins.module_utils.service_fields import PROFILES
 
 MIB_PER_GIB = 1024
+MODEL_FILE = "{model_file}"
+"""Stays in the plan, which knows no folder of models; rendering fills it in."""
+
+# Name -> what it stands for in an instance.
+BRACES = {
+    "index": lambda instance: instance["index"],
+    "threads": lambda instance: instance["threads"],
+    "threads_batch": lambda instance: instance["threads_batch"],
+    "cpu_range": lambda instance: instance["cpu_range"],
+    "numa_nodes": lambda instance: instance["numa_range"],
+    "gpus": lambda instance: instance["gpus"],
+    "gpu_memory_mib": lambda instance: instance["gpu_memory_mib"],
+    "p2p": lambda instance: instance["p2p"],
+    "port": lambda instance: instance["port"],
+    "config": lambda instance: instance["config_file"],
+}
+NAMED = re.compile(r"\{(%s)\}" % "|".join(BRACES))
 
 
-def instance_environment(instance, service, gpus):
+def filled(text, instance):
+    """Return the user's text with the plan's values for the names in braces: lists with commas, true as 1."""
+    return NAMED.sub(lambda match: as_text(BRACES[match.group(1)](instance)), text)
+
+
+def as_text(value):
+    if isinstance(value, list):
+        return ",".join(value)
+    return str(int(value) if isinstance(value, bool) else "" if value is None else value)
+
+
+def filled_config(value, instance):
+    """Return a mapping with all its texts filled in; a text that is one name in braces becomes the value itself."""
+    if isinstance(value, dict):
+        return {key: filled_config(part, instance) for key, part in value.items()}
+    if isinstance(value, list):
+        return [filled_config(part, instance) for part in value]
+    if not isinstance(value, str):
+        return value
+    whole = NAMED.fullmatch(value)
+    return BRACES[whole.group(1)](instance) if whole else filled(value, instance)
+
+
+def with_model_file(value, path):
+    """Return a text, list or mapping with `path` for the name of the model's file."""
+    if isinstance(value, dict):
+        return {key: with_model_file(part, path) for key, part in value.items()}
+    if isinstance(value, list):
+        return [with_model_file(part, path) for part in value]
+    return value.replace(MODEL_FILE, path or "") if isinstance(value, str) else value
+
+
+def instance_environment(instance, service, gpus, gpu_host=False):
     """Return {name: text}; a variable that the user wrote wins over the plan's.
 
-    gpus: those of the instance, as gpus.py has them. In the user's texts `{threads}`, `{threads_batch}`,
-    `{cpu_range}`, `{numa_nodes}`, `{gpus}` and `{port}` stand for the plan's values; other braces stay as they are.
+    gpus: those of the instance, as gpus.py has them. gpu_host: whether the host has any.
     """
-    planned = dict(thread_variables(instance, gpus), **gpu_variables(gpus))
+    planned = dict(thread_variables(instance, gpus), **gpu_variables(gpus, gpu_host))
+    planned.update(vllm_variables(instance))
     planned.update(profile_variables(instance, service))
     planned.update({name: filled(text, instance) for name, text in service["environment"].items()})
     return planned
@@ -27,28 +79,43 @@ def instance_environment(instance, service, gpus):
 def thread_variables(instance, gpus):
     """Threads for runtimes that read them from the environment; llama.cpp gets its by arguments.
 
-    vLLM on CPUs: one thread a core, one core left to its scheduler, which lists that cover every core starve (vllm
-    #25818); the room for the KV cache in whole GiB.
+    vLLM on CPUs: one thread a core, one core of each rank left to its scheduler, which lists that cover every core
+    starve (vllm #25818); one rank a node, since it takes memory of the node of its first CPU (vllm #11720); the room
+    for each rank's KV cache in whole GiB.
     """
     if instance["runtime"] == "llama_cpp":
         return {}
     variables = {"OMP_NUM_THREADS": str(instance["threads"])}
     if instance["runtime"] == "vllm" and not gpus:
-        bound = instance["cpus"][:-1] or instance["cpus"]
+        bound = [cpus[:-1] or cpus for cpus in instance["rank_cpus"]]
         variables.update({
-            "OMP_NUM_THREADS": str(len(bound)),
-            "VLLM_CPU_OMP_THREADS_BIND": format_cpu_list(bound),
+            "OMP_NUM_THREADS": str(min(map(len, bound))),
+            "VLLM_CPU_OMP_THREADS_BIND": "|".join(map(format_cpu_list, bound)),
             "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
-            "VLLM_CPU_KVCACHE_SPACE": str(-(-instance["memory_mib"]["kv_cache"] // MIB_PER_GIB)),
+            "VLLM_CPU_KVCACHE_SPACE": str(instance["memory_mib"]["kv_cache"] // MIB_PER_GIB // len(bound)),
         })
     return variables
 
 
-def gpu_variables(gpus):
-    """GPUs by their index in PCI order, which is CUDA's own only if it is told so."""
+def gpu_variables(gpus, gpu_host):
+    """GPUs by their index in PCI order, which is CUDA's own only if it is told so; none for an instance without."""
     if not gpus:
-        return {}
+        return {"CUDA_VISIBLE_DEVICES": ""} if gpu_host else {}
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(str(gpu["index"]) for gpu in gpus)}
+
+
+def vllm_variables(instance):
+    """vLLM asks no other host for anything: not for models, not for its ranks, and reports nothing."""
+    if instance["runtime"] != "vllm":
+        return {}
+    variables = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_HOST_IP": "127.0.0.1",
+                 "GLOO_SOCKET_IFNAME": "lo"}
+    if len(instance["gpus"]) > 1:
+        variables["NCCL_SOCKET_IFNAME"] = "lo"
+        if not instance["p2p"]:
+            # NCCL then copies through shared memory.
+            variables["NCCL_P2P_DISABLE"] = "1"
+    return variables
 
 
 def profile_variables(instance, service):
@@ -69,16 +136,3 @@ def profile_variables(instance, service):
     if instance["gpu_layers"] is not None:
         variables["LLAMACPP_GPU_LAYERS"] = str(instance["gpu_layers"])
     return variables
-
-
-def filled(text, instance):
-    """Return the user's text with the plan's values for the names in braces."""
-    values = {
-        "threads": instance["threads"],
-        "threads_batch": instance["threads_batch"],
-        "cpu_range": instance["cpu_range"],
-        "numa_nodes": instance["numa_range"],
-        "gpus": ",".join(instance["gpus"]),
-        "port": instance["port"],
-    }
-    return re.sub(r"\{(%s)\}" % "|".join(values), lambda match: str(values[match.group(1)]), text)

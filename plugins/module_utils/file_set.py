@@ -249,7 +249,7 @@ def read_state(path):
 
 
 def apply(plan, validate=()):
-    """Carry the plan out, then run the command `validate` (an argv) if there is one and something changed.
+    """Carry the plan out, then run `validate` (an argv, or a function) if there is one and something changed.
 
     When anything fails, and also when an exception comes from a signal handler, all is put back as it was, and
     FileSetError says what failed. Other exceptions are passed on after that.
@@ -326,8 +326,11 @@ def _remove_folder(path):
 
 
 def _run(validate):
-    """Run the validating command and raise FileSetError with its last lines unless it exits with 0."""
+    """Run the validating command; raise FileSetError with its last lines unless it exits with 0. A function raises."""
     if not validate:
+        return
+    if callable(validate):
+        validate()
         return
     command = " ".join(validate)
     try:

@@ -57,12 +57,17 @@ def read_gguf(path):
     # Without O_NONBLOCK a pipe would be waited for without end.
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
         status = os.fstat(stream.fileno())
-        try:
-            if not stat.S_ISREG(status.st_mode):
-                raise GgufError("it is no file")
-            return dict(_Header(stream, status.st_size).read(), path=path, size_bytes=status.st_size)
-        except GgufError as error:
-            raise GgufError("%s: %s." % (path, error)) from None
+        if not stat.S_ISREG(status.st_mode):
+            raise GgufError("%s: it is no file." % path)
+        return read_header(stream, status.st_size, path)
+
+
+def read_header(stream, size, path):
+    """Return what `read_gguf` does of a stream with `seek` and `read`, which has `size` bytes and is called `path`."""
+    try:
+        return dict(_Header(stream, size).read(), path=path, size_bytes=size)
+    except GgufError as error:
+        raise GgufError("%s: %s." % (path, error)) from None
 
 
 def read_model(path):
@@ -72,7 +77,11 @@ def read_model(path):
     tensors and `size_bytes` are all shards'. "shards" is [{"path", "size_bytes", "tensors"}], one for each file.
     Raises GgufError also when a shard is missing.
     """
-    headers = [read_gguf(shard) for shard in shard_paths(path)]
+    return join_shards(path, [read_gguf(shard) for shard in shard_paths(path)])
+
+
+def join_shards(path, headers):
+    """Return the headers of all files of one model as `read_model` does."""
     shards = [{"path": header["path"], "size_bytes": header["size_bytes"], "tensors": len(header["tensors"])}
               for header in headers]
     tensors = [tensor for header in headers for tensor in header["tensors"]]

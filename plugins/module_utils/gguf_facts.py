@@ -8,7 +8,7 @@ import re
 
 from ansible_collections.inference.host.plugins.module_utils.checks import kind
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
-from ansible_collections.inference.host.plugins.module_utils.gguf import GgufError, read_gguf
+from ansible_collections.inference.host.plugins.module_utils.gguf import GgufError, read_model
 from ansible_collections.inference.host.plugins.module_utils.gguf_architectures import attention_layers
 from ansible_collections.inference.host.plugins.module_utils.gguf_types import FILE_TYPES
 from ansible_collections.inference.host.plugins.module_utils.gguf_values import Values
@@ -69,19 +69,19 @@ def _facts(header):
 
 
 def facts_of_file(path):
-    """Return {"facts": of the one model file `path`, or None, "facts_note": None, or why there are none}.
+    """Return {"facts": of the model file `path`, or None, "facts_note": None, or why there are none}.
 
-    A part of a split model has no facts: its numbers would not be the model's.
+    Of a split model `path` is any part, and all parts are read.
     """
     if not path.endswith(".gguf"):
         return {"facts": None, "facts_note": "%s is no GGUF file; others are not read." % path}
+    return facts_of(lambda: read_model(path), path)
+
+
+def facts_of(read, path):
+    """Return what `facts_of_file` does of the header that `read()` returns; `path` is what an error calls the file."""
     try:
-        header = read_gguf(path)
-        parts = header["metadata"].get("split.count") or 1
-        if parts != 1:
-            return {"facts": None, "facts_note": "%s is one of %s parts of a model; the numbers of one part say "
-                                                 "nothing." % (path, parts)}
-        return {"facts": model_facts(header), "facts_note": None}
+        return {"facts": model_facts(read()), "facts_note": None}
     except OSError as error:
         return {"facts": None, "facts_note": "%s cannot be read: %s." % (path, error.strerror)}
     except GgufError as error:

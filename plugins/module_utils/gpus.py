@@ -47,6 +47,36 @@ def check_gpu_sum(services, counts, gpus):
             " + ".join("%s %d" % part for part in wanted.items()), sum(wanted.values()), len(gpus)))
 
 
+def gpu_cap(each, wanted, there, free, loads):
+    """Most threads with which every GPU instance can have CPUs of its GPU's node, wherever the GPUs are given out.
+
+    each: GPUs of an instance; wanted: of all instances whose size is open; there: {node: GPUs}; free: {node: CPUs};
+    loads: see gpu_loads. Where those that say their size have all GPUs of a node, nobody else is there.
+    """
+    caps = []
+    for node, count in there.items():
+        for taken, cpus in loads.items() if node in free else ():
+            if taken == 0 or taken + each <= count:
+                caps.append((free[node] - cpus) // max(1, min(wanted, count - taken) // each))
+    return min(caps)
+
+
+def gpu_loads(services, cpus, counts):
+    """Return {GPUs: most CPUs that services with so many of them take beside}.
+
+    cpus: {service name: CPUs of one instance} of those that say how many threads they want. Only those count that go
+    where their GPUs are.
+    """
+    loads = {0: 0}
+    for service in services:
+        near = service["gpus"] and service["numa"] == "auto" and service["instances"] != "per_numa_node"
+        for _instance in range(counts[service["name"]] if near and service["name"] in cpus else 0):
+            for taken, before in sorted(loads.items(), reverse=True):
+                more = taken + service["gpus"]
+                loads[more] = max(loads.get(more, 0), before + cpus[service["name"]])
+    return loads
+
+
 def take_gpus(free, count, numa):
     """Take `count` GPUs out of the list `free` and return them: those of node `numa` where that is a number, else of
     the node with the fewest that are enough, else the first in PCI order."""

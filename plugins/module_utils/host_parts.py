@@ -12,7 +12,7 @@ from ansible_collections.inference.host.plugins.module_utils.placement import (
     node_of_cpus,
     usable_cores,
 )
-from ansible_collections.inference.host.plugins.module_utils.services import fraction
+from ansible_collections.inference.host.plugins.module_utils.service_fields import fraction
 from ansible_collections.inference.host.plugins.module_utils.sizing import share_of
 
 

@@ -5,15 +5,23 @@
 from __future__ import annotations
 
 from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list, format_cpu_mask
-from ansible_collections.inference.host.plugins.module_utils.environment import instance_environment
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.gpus import check_whole_model, fit_layers, take_gpus
 from ansible_collections.inference.host.plugins.module_utils.model_memory import instance_memory
 from ansible_collections.inference.host.plugins.module_utils.nodes import choose_nodes
+from ansible_collections.inference.host.plugins.module_utils.p2p import p2p_verdict
 from ansible_collections.inference.host.plugins.module_utils.release import release_file
+from ansible_collections.inference.host.plugins.module_utils.service_runtimes import has_file
+from ansible_collections.inference.host.plugins.module_utils.vllm_parts import (
+    gpu_share,
+    in_whole_gib,
+    rank_cpus,
+    ranks_of,
+)
 
 COPIED = ("runtime", "arguments", "context", "parallel", "batch", "ubatch", "cache_type", "cache_ram_mib",
-          "hugepages_mib")
+          "hugepages_mib", "image", "container_port", "health", "prefix", "load_mode", "warm_up", "allocator",
+          "memory_lock", "open_files", "tasks")
 VLLM_CACHE_MIB = 4096
 """vLLM's own default for its KV cache on CPUs, where the model's numbers are not known."""
 
@@ -28,16 +36,18 @@ def memory_parts(service):
                                 service["ubatch"], service["cache_ram_mib"])
     except PlanError as error:
         raise PlanError("%s: %s" % (service["name"], error)) from None
-    if service["runtime"] == "vllm" and not service["gpus"] and not parts["kv_cache"]:
-        parts["kv_cache"] = VLLM_CACHE_MIB
+    if service["runtime"] == "vllm" and not service["gpus"]:
+        parts["kv_cache"] = parts["kv_cache"] or VLLM_CACHE_MIB
+        in_whole_gib(parts, service["tensor_parallel"] or 1)
     return parts
 
 
 class Placer:
     """Places instances one after the other on what is left of a host; `warnings` collects what a person should know."""
 
-    def __init__(self, nodes, gpus, policy):
+    def __init__(self, topology, nodes, gpus, policy):
         """nodes: nodes.Nodes. gpus: usable GPUs in PCI order. policy: as check_policy returns it."""
+        self.topology = topology
         self.nodes = nodes
         self.gpus = list(gpus)
         self.policy = policy
@@ -57,6 +67,11 @@ class Placer:
         needed = host_mib + service["hugepages_mib"]
         self._check_memory(name, memory, needed, service["hugepages_mib"], gpu_mib)
         numa_policy, chosen, threads_from = self._choose(service, name, threads, needed, gpus, home, reasons)
+        ranks = ranks_of(service, numa_policy, threads_from) if service["runtime"] == "vllm" else None
+        if ranks and not gpus:
+            if ranks > threads:
+                raise PlanError("%s: tensor_parallel is %d; it must be at most threads (%d)." % (name, ranks, threads))
+            needed += in_whole_gib(memory, ranks)
         cpus = self.nodes.take(threads_from, threads, needed)
         if len(cpus) < threads:
             raise PlanError("%s needs %d CPUs of whole cores on NUMA node(s) %s; %d are left; lower %s." % (
@@ -67,6 +82,7 @@ class Placer:
         if service["profile"]:
             reasons["profile"] = "profile: %s was set by the user; what the service sets itself wins" % (
                 service["profile"])
+        trusted = len(gpus) > 1 and self._p2p(gpus, reasons)
         model = service["model"]
         instance = {key: service[key] for key in COPIED}
         instance.update({
@@ -75,7 +91,7 @@ class Placer:
             "index": index,
             "unit": "inference-%s@%d.service" % (service["name"], index),
             "model": model["name"],
-            "model_file": release_file(model) if model["source"] and model["sha256"] else None,
+            "model_file": release_file(model) if has_file(model) else None,
             "cpus": cpus,
             "cpu_range": format_cpu_list(cpus),
             "cpu_mask": format_cpu_mask(cpus),
@@ -85,13 +101,25 @@ class Placer:
             "threads": threads,
             "threads_batch": service["threads_batch"] or threads,
             "gpus": [gpu["address"] for gpu in gpus],
+            "gpu_indexes": [gpu["index"] for gpu in gpus],
             "gpu_layers": gpu_layers,
+            "gpu_share": gpu_share(service, gpus, self.policy) if service["runtime"] == "vllm" else None,
+            "p2p": trusted,
+            "tensor_parallel": ranks,
             "memory_mib": memory,
             "host_memory_mib": needed,
             "gpu_memory_mib": gpu_mib,
             "reasons": reasons,
         })
+        if ranks and not gpus:
+            instance["rank_cpus"] = rank_cpus(cpus, ranks, self.nodes)
         return instance, gpus
+
+    def _p2p(self, gpus, reasons):
+        """Whether the instance's GPUs may copy into each other's memory; sets reasons["p2p"]."""
+        trusted, why = p2p_verdict(self.topology, [gpu["address"] for gpu in gpus])
+        reasons["p2p"] = "%s: %s" % ("not forbidden" if trusted else "not used", why)
+        return trusted
 
     def _split_memory(self, service, name, memory, gpus, reasons):
         """Return (gpu_layers or None, MiB in RAM, MiB on each GPU)."""
@@ -204,40 +232,3 @@ def memory_reason(service, memory, host_mib, gpu_mib, gpu_count):
     if not gpu_count:
         return text
     return text + "; %d MiB in RAM, %d MiB on each of %d GPU(s)" % (host_mib, gpu_mib, gpu_count)
-
-
-def finish(placed, services, policy):
-    """Set each instance's port and environment. placed: (instance, its GPUs) pairs, service by service."""
-    give_ports([instance for instance, _gpus in placed], services, policy)
-    by_name = {service["name"]: service for service in services}
-    for instance, gpus in placed:
-        instance["environment"] = instance_environment(instance, by_name[instance["service"]], gpus)
-
-
-def give_ports(instances, services, policy):
-    """Set each instance's port: the service's own port counting up, else the next free one from `first_port`.
-
-    Raises PlanError when two instances, or an instance and nginx, would listen on the same port.
-    """
-    own = {service["name"]: service["port"] for service in services if service["port"]}
-    taken = {policy["listen_port"]: "nginx (nginx_listen_port)"}
-
-    def give(instance, port, reason):
-        if port > 65535:
-            raise PlanError("%s: port is %d; ports end at 65535." % (instance["name"], port))
-        if port in taken:
-            raise PlanError("%s: port %d is already used by %s; give one of them another port." % (
-                instance["name"], port, taken[port]))
-        taken[port] = instance["name"]
-        instance["port"] = port
-        instance["reasons"]["port"] = reason
-
-    for instance in instances:
-        if instance["service"] in own:
-            give(instance, own[instance["service"]] + instance["index"], "port was set by the user")
-    port = policy["first_port"]
-    for instance in instances:
-        if instance["service"] not in own:
-            while port in taken:
-                port += 1
-            give(instance, port, "next free port from topology_first_port")

@@ -22,7 +22,8 @@ EXACT_NODES = 16
 class Nodes:
     """The free CPUs (whole cores) and the free memory of each NUMA node.
 
-    `order`: node ids by lowest CPU, which every choice among equals follows. `homes`: see home_nodes.
+    `order`: node ids by lowest CPU, which every choice among equals follows. `homes`: see home_nodes. `owner`: {CPU:
+    node id}.
     """
 
     def __init__(self, topology, cores, smt, headroom_mib, reserved_mib):
@@ -32,7 +33,7 @@ class Nodes:
         pages take from it}.
         """
         nodes = node_order(topology)
-        owner = node_of_cpus(topology)
+        owner = self.owner = node_of_cpus(topology)
         self.order = [node["id"] for node in nodes]
         self.lanes = {node: [] for node in self.order}
         for core in cores:

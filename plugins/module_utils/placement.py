@@ -123,11 +123,12 @@ def node_of_cpus(topology):
     return owner
 
 
-def split_housekeeping(topology, cores, count):
+def split_housekeeping(topology, cores, count, spare=None):
     """Return (housekeeping cores, the rest in their order).
 
     Kept are cores of the least capable kind, evenly from the nodes, on each the one with the lowest CPU first, where
-    interrupts land by default. Raises PlanError when nothing would be left for the services.
+    interrupts land by default; of a node no more than `spare` ({node id: cores}) says. Raises PlanError when nothing
+    would be left for the services.
     """
     if not cores:
         raise PlanError("The host has no CPU that system services may use (cpuset, affinity).")
@@ -140,5 +141,11 @@ def split_housekeeping(topology, cores, count):
         group = (-ranks.get(core[0], 0), owner.get(core[0]))
         keys[core[0]] = (group[0], turn.get(group, 0), core[0])
         turn[group] = turn.get(group, 0) + 1
-    kept = sorted(cores, key=lambda core: keys[core[0]])[:count]
+    kept, spare = [], spare and dict(spare)
+    for core in sorted(cores, key=lambda core: keys[core[0]]):
+        node = owner.get(core[0], node_order(topology)[0]["id"])
+        if len(kept) < count and (spare is None or spare.get(node, 0) > 0):
+            kept.append(core)
+            if spare is not None:
+                spare[node] -= 1
     return sorted(kept), [core for core in cores if core not in kept]

@@ -11,7 +11,8 @@ from ansible_collections.inference.host.plugins.module_utils.hugepages import (
     plan_hugepages,
     reserved_before,
 )
-from ansible_collections.inference.host.plugins.module_utils.instances import Placer, finish, memory_parts
+from ansible_collections.inference.host.plugins.module_utils.instance_finish import finish
+from ansible_collections.inference.host.plugins.module_utils.instances import Placer, memory_parts
 from ansible_collections.inference.host.plugins.module_utils.nginx_plan import plan_nginx
 from ansible_collections.inference.host.plugins.module_utils.nodes import Nodes
 from ansible_collections.inference.host.plugins.module_utils.placement import (
@@ -20,6 +21,11 @@ from ansible_collections.inference.host.plugins.module_utils.placement import (
     split_housekeeping,
     usable_cores,
     without_siblings,
+)
+from ansible_collections.inference.host.plugins.module_utils.service_units import (
+    check_files,
+    device_groups,
+    planned_services,
 )
 from ansible_collections.inference.host.plugins.module_utils.services import check_policy, check_services
 from ansible_collections.inference.host.plugins.module_utils.settings import check_wishes, idle_wishes, plan_settings
@@ -37,12 +43,16 @@ def make_plan(topology, services, policy=None):
 
     topology: as module `topology` returns it. services: `inference_services`. policy: see POLICY_FIELDS in services.py.
     The answer is a dict:
-      services: list of {name, runtime, nice, io}, highest priority first, else in the order given;
+      services: list of {name, runtime, nice, io, gpus, scheduling, oom_score, restart (with steps)}, highest priority
+        first, else in the order given;
       instances: list in the same order of {name, service, index, unit, runtime, model, model_file, cpus, cpu_range,
         cpu_mask, numa_policy, numa_nodes, numa_range, threads, threads_batch, gpus (PCI addresses), gpu_layers, port,
         memory_mib: {weights, kv_cache, compute, prompt_cache} (RAM and GPUs together), host_memory_mib,
-        gpu_memory_mib (on each of its GPUs), hugepages_mib, environment, arguments, context, parallel, batch, ubatch,
-        cache_type, cache_ram_mib, reasons};
+        gpu_memory_mib (on each of its GPUs), gpu_share (vLLM's part of each card), p2p (GPUs may copy to each other),
+        tensor_parallel (vLLM) and rank_cpus (vLLM on CPUs), hugepages_mib, environment, environment_file, command,
+        config, config_file, image, container_port, health, prefix, load_mode, warm_up, allocator, memory_lock,
+        open_files, tasks, arguments, context, parallel, batch, ubatch, cache_type, cache_ram_mib, reasons};
+      device_groups: names for DeviceAllow= of units with GPUs;
       housekeeping_cpus, irq_cpus: sorted CPU ids, none kept on a small host;
       hugepages: {node id: {size in KiB: pages}}; nginx: {listen_port, workers, cpus, upstreams};
       settings: kernel settings (see settings.py); warnings: list of sentences.
@@ -55,6 +65,7 @@ def make_plan(topology, services, policy=None):
         topology = without_siblings(topology)
     # Sorting is stable: among equals the user's order holds.
     services = sorted(check_services(services), key=lambda service: -service["priority"])
+    check_files(services, topology)
 
     gpus = usable_gpus(topology)
     cores = usable_cores(topology, policy["smt"])
@@ -64,8 +75,8 @@ def make_plan(topology, services, policy=None):
     counts = {service["name"]: count_instances(service, homes, len(gpus)) for service in services}
     check_gpu_sum(services, counts, gpus)
 
-    kept, kept_warning = housekeeping_count(policy["housekeeping_cores"], services, counts, room)
-    housekeeping, free = split_housekeeping(topology, cores, kept)
+    kept, spare, kept_warning = housekeeping_count(policy["housekeeping_cores"], services, counts, room)
+    housekeeping, free = split_housekeeping(topology, cores, kept, spare)
     room.keep(housekeeping)
     beside = pages_beside(services, counts, policy["settings"])
     reserved = reserved_before(topology, beside, policy["memory_headroom_mib"])
@@ -73,17 +84,18 @@ def make_plan(topology, services, policy=None):
     threads = threads_wanted(services, counts, room, nodes_holding(services, nodes))
     check_sum(services, counts, threads, room)
 
-    placer = Placer(nodes, gpus, policy)
+    placer = Placer(topology, nodes, gpus, policy)
     placed = place_all(placer, services, counts, threads, homes)
-    finish(placed, services, policy)
+    finish(placed, services, policy, gpu_host=bool(gpus))
     instances = [instance for instance, _gpus in placed]
 
     kept_cpus = sorted(cpu for core in housekeeping for cpu in core)
     hugepages = plan_hugepages(topology, instances, beside, policy["memory_headroom_mib"])
     settings = plan_settings(topology, policy["settings"], hugepages, kept_cpus)
     return {
-        "services": [{key: service[key] for key in ("name", "runtime", "nice", "io")} for service in services],
+        "services": planned_services(services, (topology.get("platform") or {}).get("systemd_version")),
         "instances": instances,
+        "device_groups": device_groups(topology, services),
         "housekeeping_cpus": kept_cpus,
         "irq_cpus": kept_cpus,
         "hugepages": hugepages,

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list
 
+COMPLETING = ("llama_cpp", "vllm")
+"""Runtimes that are asked for a completion at the end."""
+
 
 def table(headings, rows):
     """Return lines with left-aligned columns, two blanks apart; the last column is as long as it must be."""
@@ -52,12 +55,19 @@ def layers_word(instance):
 
 
 def summary(plan, answers, host):
-    """Return what answers where, as text: `answers` are completions, one a service, with llama.cpp's timings."""
-    lines = [plan_table(plan), ""]
-    for service, answer in zip(plan["services"], answers):
-        completion = answer["json"]
-        url = "http://%s:%d/%s/v1" % (host, plan["nginx"]["listen_port"], service["name"])
-        lines.append("%s answers at %s" % (service["name"], url))
+    """Return what answers where, as text.
+
+    answers: completions, with llama.cpp's timings, one for each service of a runtime in COMPLETING. Of others is only
+    said where they are.
+    """
+    lines, answers = [plan_table(plan), ""], list(answers)
+    for service in plan["services"]:
+        url = "http://%s:%d/%s" % (host, plan["nginx"]["listen_port"], service["name"])
+        if service["runtime"] not in COMPLETING:
+            lines.append("%s is at %s" % (service["name"], url))
+            continue
+        completion = answers.pop(0)["json"]
+        lines.append("%s answers at %s/v1" % (service["name"], url))
         lines.append("  %s" % " ".join(completion["choices"][0]["text"].split()))
         speed = (completion.get("timings") or {}).get("predicted_per_second")
         lines.append("  %.1f tokens per second" % speed if speed else "  the engine gave no timings")

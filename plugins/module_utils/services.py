@@ -8,86 +8,31 @@ changes.
 
 from __future__ import annotations
 
-import re
-
 from ansible_collections.inference.host.plugins.module_utils.checks import (
-    REQUIRED,
     check_fields,
-    either,
     integer,
     kind,
     mapping,
-    matching,
     one_line,
-    one_of,
     suggestion,
     yes_or_no,
 )
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.service_fields import (
+    IO_FIELDS,
+    MAX_DELAY_SECONDS,
+    PORT,
+    PROFILES,
+    RESTART_FIELDS,
+    SCHEDULING_FIELDS,
+    SERVICE_FIELDS,
+)
 from ansible_collections.inference.host.plugins.module_utils.service_models import check_model, filled_from_release
-
-RUNTIMES = ("llama_cpp", "vllm", "whisper", "command")
-CACHE_TYPES = ("f16", "bf16", "q8_0", "q4_0")
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-
-# What a profile stands for; a key that the service sets itself wins. The numbers are those of a deployment that serves
-# a retrieval (RAG) application on one 8 GB card; the application reads its own three from the environment.
-PROFILES = {
-    "speed": {"context": 2048, "batch": 1024, "temperature": "0.1", "rag_k": "3", "max_context": "2000"},
-    "balanced": {"context": 4096, "batch": 512, "temperature": "0.2", "rag_k": "5", "max_context": "4000"},
-    "quality": {"context": 8192, "batch": 256, "temperature": "0.3", "rag_k": "8", "max_context": "6000"},
-}
-
-
-def fraction(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1
-
-
-def variables_map(value):
-    return isinstance(value, dict) and all(
-        isinstance(name, str) and VARIABLE.match(name) and one_line(text) for name, text in value.items())
-
-
-def text_list(value):
-    return isinstance(value, list) and all(one_line(part) for part in value)
-
-
-POSITIVE = integer(1, 1 << 20)
-PORT = integer(1, 65535)
-
-SERVICE_FIELDS = {
-    "name": (REQUIRED, matching(NAME, "lower-case letters, digits, '-' and '_', at most 32")),
-    "runtime": (REQUIRED, one_of(*RUNTIMES)),
-    "model": (REQUIRED, mapping("a mapping with a name")),
-    "instances": (1, either(integer(1, 1024), "per_numa_node", "per_gpu")),
-    "threads": (None, integer(1, 4096)),
-    "threads_batch": (None, integer(1, 4096)),
-    "cpu_share": (None, (fraction, "a number above 0 and at most 1")),
-    "numa": ("auto", either(integer(0, 1023), "auto", "interleave", "off")),
-    "gpus": (None, integer(0, 64)),
-    "gpu_layers": ("auto", either(integer(0, 4096), "auto")),
-    "gpu_memory_mib": (None, POSITIVE),
-    "hugepages_mib": (0, integer(0, 1 << 24)),
-    "port": (None, PORT),
-    "profile": (None, one_of(*PROFILES)),
-    "context": (None, integer(128, 1 << 22)),
-    "parallel": (1, integer(1, 256)),
-    "batch": (None, POSITIVE),
-    "ubatch": (None, POSITIVE),
-    "cache_type": ("f16", one_of(*CACHE_TYPES)),
-    "cache_ram_mib": (None, integer(0, 1 << 20)),
-    "nice": (0, integer(-20, 19)),
-    "io": (None, mapping("a mapping with class and priority")),
-    "priority": (0, integer(-1000, 1000)),
-    "environment": ({}, (variables_map, "a mapping of names (letters, digits and '_') to texts of one line")),
-    "arguments": ([], (text_list, "a list of texts of one line")),
-}
-
-IO_FIELDS = {
-    "class": (REQUIRED, one_of("realtime", "best-effort", "idle")),
-    "priority": (4, integer(0, 7)),
-}
+from ansible_collections.inference.host.plugins.module_utils.service_runtimes import (
+    TAKE_A_KEY,
+    check_runtime,
+    fill_model,
+)
 
 POLICY_FIELDS = {
     "housekeeping_cores": (None, integer(0, 4096)),
@@ -110,13 +55,6 @@ POLICY_VARIABLES = {
     "workers": "nginx_workers",
 }
 
-# llama.cpp's names of what engine.py renders from the plan: a second one would contradict it.
-PLANNED_OPTIONS = frozenset(
-    "--host --port --model -m --alias -a --threads -t --threads-batch -tb --ctx-size -c --parallel -np --batch-size"
-    " -b --ubatch-size -ub --cache-type-k -ctk --cache-type-v -ctv --cache-ram -cram --numa --cpu-mask -C"
-    " --cpu-range -Cr --cpu-mask-batch -Cb --cpu-range-batch -Crb --cpu-strict --hf-repo -hf --model-url -mu --swa-full"
-    " --kv-unified --gpu-layers --n-gpu-layers -ngl --api-key --api-key-file".split())
-
 
 def check_services(services):
     """Return `services` completed with defaults, in the order given.
@@ -134,17 +72,34 @@ def check_services(services):
         if any(other["name"] == service["name"] for other in checked):
             raise PlanError("%s.name: '%s' is used twice; each service needs a name of its own." % (
                 where, service["name"]))
+        fill_model(where, service)
         check_model(where, service, models)
-        if service["io"] is not None:
-            service["io"] = check_fields(where + ".io", service["io"], IO_FIELDS)
+        check_process(where, service)
         check_gpus(where, service)
         fill_sizes(where, service)
-        for word in service["arguments"] if service["runtime"] == "llama_cpp" else ():
-            if word.split("=")[0] in PLANNED_OPTIONS:
-                raise PlanError("%s.arguments has %s; the plan sets that, use the service's own key for it." % (
-                    where, word))
+        check_runtime(where, service)
         checked.append(service)
     return checked
+
+
+def check_process(where, service):
+    """Complete what the service says of its processes: io, scheduling and restart."""
+    if service["io"] is not None:
+        service["io"] = check_fields(where + ".io", service["io"], IO_FIELDS)
+    if service["scheduling"] is not None:
+        scheduling = service["scheduling"] = check_fields(
+            where + ".scheduling", service["scheduling"], SCHEDULING_FIELDS)
+        real_time = scheduling["policy"] in ("fifo", "rr")
+        if real_time != (scheduling["priority"] is not None):
+            raise PlanError("%s.scheduling.priority is %s and its policy is %s; %s." % (
+                where, scheduling["priority"], scheduling["policy"],
+                "give a priority from 1 to 99" if real_time else "only fifo and rr have a priority"))
+    restart = service["restart"] = check_fields(where + ".restart", service["restart"], RESTART_FIELDS)
+    if restart["max_delay_seconds"] is None:
+        restart["max_delay_seconds"] = max(MAX_DELAY_SECONDS, restart["delay_seconds"])
+    if restart["max_delay_seconds"] < restart["delay_seconds"]:
+        raise PlanError("%s.restart.max_delay_seconds is %d; it must be at least delay_seconds (%d)." % (
+            where, restart["max_delay_seconds"], restart["delay_seconds"]))
 
 
 def check_gpus(where, service):
@@ -191,12 +146,19 @@ def with_releases(services, releases):
 
 
 def check_keys(services, keys):
-    """Raise PlanError for a key of a service that is not there, or one that is not a line of text. Shows no key."""
-    names = [service["name"] for service in services]
+    """Raise PlanError for a key of a service that is not there or cannot keep it, or one that is not a line of text.
+
+    Shows no key. Only llama.cpp reads its key from a file; from a command line or environment others would read it.
+    """
+    runtimes = {service["name"]: service["runtime"] for service in services}
     for name, value in keys.items():
-        if name not in names:
+        if name not in runtimes:
             raise PlanError("service_api_keys has a key for %s, which is no service; %s" % (
-                kind(name), suggestion(name, names)))
+                kind(name), suggestion(name, list(runtimes))))
+        if runtimes[name] not in TAKE_A_KEY:
+            raise PlanError("service_api_keys has a key for %s, whose runtime %s takes none that stays secret; leave "
+                            "it out and set nginx_clients, so that nginx asks for keys in front." % (
+                                name, runtimes[name]))
         if not one_line(value) or not value.strip():
             raise PlanError("service_api_keys.%s is not fit for a key; it must be one line of text." % name)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.gpus import gpu_cap, gpu_loads
 from ansible_collections.inference.host.plugins.module_utils.placement import (
     default_housekeeping,
     node_of_cpus,
@@ -78,22 +79,32 @@ class Room:
 
 
 def housekeeping_count(wish, services, counts, room):
-    """Return (cores kept for the OS, nginx and interrupts, warning or None).
+    """Return (cores kept for the OS, nginx and interrupts, {node: how many at most} or None, warning or None).
 
-    The user's number holds. The default gives way to what services say they want.
+    The user's number holds, wherever its cores are. The default gives way to what services say they want, of the host
+    and of the nodes that they name.
     """
     if wish is not None:
-        return wish, None
+        return wish, None, None
     wanted = 0
     for service in services:
         count = counts[service["name"]]
         wanted += count * occupied((stated(service, count, room) or (1, ""))[0], room.width)
     default = default_housekeeping(room.cores)
-    kept = max(0, min(default, (room.count() - wanted) // room.width))
+    spare = spare_cores(services, counts, room)
+    kept = max(0, min(default, (room.count() - wanted) // room.width, sum(spare.values())))
     if kept == default or wanted > room.count():
-        return kept, None
-    return kept, ("%d core(s) instead of %d are kept for the OS, nginx and interrupts, since the services want %d of "
-                  "the %d %ss." % (kept, default, wanted, room.count(), room.unit))
+        return kept, spare, None
+    return kept, spare, (
+        "%d core(s) instead of %d are kept for the OS, nginx and interrupts, since the services want %d of the %d "
+        "%ss." % (kept, default, wanted, room.count(), room.unit))
+
+
+def spare_cores(services, counts, room):
+    """Return {node: whole cores} that services leave which name the node and say how many threads they want."""
+    answer = {service["name"]: stated(service, counts[service["name"]], room) for service in services}
+    pinned = pinned_cpus(services, counts, {name: wish for name, wish in answer.items() if wish}, room)
+    return {node: max(0, count - pinned[node]) // room.width for node, count in room.total.items()}
 
 
 def threads_wanted(services, counts, room, holding):
@@ -110,13 +121,14 @@ def threads_wanted(services, counts, room, holding):
         if wish:
             answer[service["name"]] = wish
     open_ended = [service for service in services if service["name"] not in answer]
+    sized = dict(answer)
     left = room.free_count() - sum(occupied(threads, room.width) * counts[name]
                                    for name, (threads, _reason) in answer.items())
     pinned = pinned_cpus(services, counts, answer, room)
     free = {node: count - pinned[node] for node, count in room.free.items()}
     for service in open_ended:
         equal = left // len(open_ended) // counts[service["name"]]
-        cap, why = node_cap(service, open_ended, counts, room, free, holding[service["name"]])
+        cap, why = node_cap(service, services, sized, counts, room, free, holding[service["name"]])
         reason = "one thread a %s: an equal part of the %d that are free" % (room.unit, max(left, 0))
         if cap is not None and cap < equal:
             equal, reason = cap, reason + ", " + why
@@ -167,11 +179,14 @@ def pinned_cpus(services, counts, answer, room):
                       for service in services if service["name"] in answer) for node in room.free}
 
 
-def node_cap(service, open_ended, counts, room, free, holding):
+def node_cap(service, services, sized, counts, room, free, holding):
     """Return (most threads an instance of an open-ended service may have, why), or (None, None) without a bound.
 
-    free: {node: CPUs} that no service with a stated size is pinned to. holding: nodes whose memory holds an instance.
+    sized: {name: (threads, reason)} of the services that say how many they want; the others are open-ended. free:
+    {node: CPUs} that no service with a stated size is pinned to. holding: nodes whose memory holds an instance.
     """
+    open_ended = [other for other in services if other["name"] not in sized]
+
     def share(node):
         return free.get(node, 0) // sum(instances_at(other, node, counts) for other in open_ended)
 
@@ -182,20 +197,12 @@ def node_cap(service, open_ended, counts, room, free, holding):
     if service["instances"] == "per_numa_node":
         return min(map(share, holding)) if holding else None, "no more than the smallest node has"
     if service["gpus"] and set(room.gpus) & set(free):
-        return gpu_cap(service, open_ended, counts, room, free), "no more than the nodes of its GPUs have"
+        loads = gpu_loads(services, {name: occupied(wish[0], room.width) for name, wish in sized.items()}, counts)
+        wanted = sum(counts[other["name"]] * other["gpus"] for other in open_ended)
+        return gpu_cap(service["gpus"], wanted, room.gpus, free, loads), "no more than the nodes of its GPUs have"
     together = sum(counts[other["name"]] for other in open_ended if other["numa"] not in ("interleave", "off"))
     sizes = [free[node] for node in holding if node in free]
     return fitting_threads(sizes, together) if sizes else None, "no more than fit one NUMA node"
-
-
-def gpu_cap(service, open_ended, counts, room, free):
-    """Most threads with which every GPU instance can have CPUs of its GPU's node, wherever the GPUs are given out."""
-    wanted = sum(counts[other["name"]] * other["gpus"] for other in open_ended)
-    caps = []
-    for node, there in room.gpus.items():
-        if node in free:
-            caps.append(free[node] // max(1, min(wanted, there) // service["gpus"]))
-    return min(caps)
 
 
 def fitting_threads(sizes, count):

@@ -10,6 +10,7 @@ from ansible_collections.inference.host.plugins.module_utils.discovery import (
     cpufreq,
     cpuinfo,
     cpus,
+    devices,
     kinds,
     memory,
     mounts,
@@ -23,13 +24,14 @@ from ansible_collections.inference.host.plugins.module_utils.sysfs import Tree
 TopologyError = cpus.TopologyError
 
 
-def read_topology(root="/"):
+def read_topology(root="/", look_for=()):
     """Return what the machine whose `/sys` and `/proc` lie below `root` is, as a dictionary that JSON can carry.
 
     The module `inference.host.topology` documents each key with its unit. CPUs and nodes are the kernel's numbers in
     sorted lists. An answer that could not be had is None (an empty list where a list is expected), and `notes` says
     why under the dotted key (the module's RETURN has the rule of the keys). Reads only, each file once; the one
-    subprocess is `nvidia-smi`, on the live machine (root "/") with a loaded NVIDIA driver. Raises TopologyError where
+    subprocess is `nvidia-smi`, on the live machine (root "/") with a loaded NVIDIA driver. `look_for`: absolute paths
+    of which `files` is to say whether they are there. Raises TopologyError where
     no CPU is to be found.
     """
     tree = Tree(root)
@@ -62,6 +64,8 @@ def read_topology(root="/"):
         "block_devices": block.read_block_devices(tree, table),
         "filesystems": mounts.read_filesystems(tree, table),
         "iommu": pci.read_iommu(tree, gpus),
+        "device_groups": devices.read_device_groups(tree),
+        "files": devices.look_for(tree, look_for),
         "platform": platform_info.read_platform(tree, info, cgroup.cgroup_version(table)),
     }
     answer["nvidia"], answer["gpus"] = nvidia.read_nvidia(tree, gpus)

@@ -10,8 +10,8 @@ REVISION = "INFERENCE_REVISION"
 """Environment variable that each unit sets to a digest of itself: what runs is compared with what is written."""
 
 PROPERTIES = (
-    "Id", "LoadState", "ActiveState", "UnitFileState", "MainPID", "Environment", "NeedDaemonReload", "FragmentPath",
-    "DropInPaths")
+    "Id", "LoadState", "ActiveState", "UnitFileState", "MainPID", "InvocationID", "Environment", "NeedDaemonReload",
+    "FragmentPath", "DropInPaths")
 
 
 def parse_show(text):
@@ -38,6 +38,11 @@ def running_revision(environ):
         if entry.startswith(REVISION.encode() + b"="):
             return entry.split(b"=", 1)[1].decode("ascii", "replace")
     return None
+
+
+def is_enabled(properties):
+    """Return whether a unit starts at boot. One that a generator has made, as for a Quadlet file, cannot be enabled."""
+    return properties.get("UnitFileState") in ("enabled", "generated")
 
 
 def unit_files(properties):
@@ -97,10 +102,37 @@ def effective(status, numa_maps):
     }
 
 
-def placement_fault(unit, wanted_cpus, status):
-    """Return a sentence when the process's effective CPUs are not the wanted ones, or None."""
-    effective = status_field(status, "Cpus_allowed_list")
-    if effective is None or parse_cpu_list(effective) == sorted(wanted_cpus):
-        return None
-    return "%s runs on CPUs %s; the plan says %s: its cpuset or CPUAffinity= did not take effect." % (
-        unit, effective, format_cpu_list(wanted_cpus))
+def wanted_policy(instance):
+    """Return the memory policy that the plan gives to an instance, in the kernel's words: see `memory_policy`."""
+    if instance["numa_policy"] == "none":
+        return "default"
+    return "%s:%s" % (instance["numa_policy"], instance["numa_range"])
+
+
+def placement_fault(instance, status, numa_maps=""):
+    """Return a sentence when a process does not run where the plan says, or None.
+
+    instance: of the plan, with unit, cpus, numa_policy and numa_range. status, numa_maps: the texts of
+    `/proc/PID/status` and the beginning of `/proc/PID/numa_maps`; "" where no process runs. What the kernel does not
+    tell is no fault.
+    """
+    found = effective(status, numa_maps)
+    cpus, nodes, policy = found["effective_cpus"], found["effective_memory_nodes"], found["memory_policy"]
+    unit = instance["unit"]
+    if cpus is not None and parse_cpu_list(cpus) != sorted(instance["cpus"]):
+        return "%s runs on CPUs %s; the plan says %s: its cpuset or CPUAffinity= did not take effect." % (
+            unit, cpus, format_cpu_list(instance["cpus"]))
+    if policy is not None and policy != wanted_policy(instance):
+        return "%s runs with the memory policy %s; the plan says %s: its NUMAPolicy= did not take effect." % (
+            unit, policy, wanted_policy(instance))
+    if withheld_nodes(instance, nodes):
+        return "%s may use memory of NUMA nodes %s; the plan says %s: a cpuset above it withholds %s." % (
+            unit, nodes, instance["numa_range"], format_cpu_list(withheld_nodes(instance, nodes)))
+    return None
+
+
+def withheld_nodes(instance, allowed):
+    """Return the NUMA nodes of an instance that are not in the list `allowed` (None: not known), such as `0-1`."""
+    if instance["numa_policy"] == "none" or allowed is None:
+        return []
+    return sorted(set(parse_cpu_list(instance["numa_range"])) - set(parse_cpu_list(allowed)))

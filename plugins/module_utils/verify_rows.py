@@ -12,6 +12,7 @@ given: its `msg` says why, or the host was `unreachable`.
 from __future__ import annotations
 
 from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list, parse_cpu_list
+from ansible_collections.inference.host.plugins.module_utils.units import wanted_policy, withheld_nodes
 
 STATUSES = ("ok", "drift", "partial", "refused", "not_applicable", "unreachable")
 """ok: as planned. drift: site.yml would change it. partial: the kernel took another value. refused: it could not be
@@ -27,9 +28,8 @@ def verify_rows(plan, answers, host, secrets=()):
 
     plan: the plan, or an empty dict where none could be made. answers: {"failure": the result of the task that kept the
     host from being read, else empty; "unreachable": bool; "scope": "settings" where only those were read;
-    "settings", "unit_files", "instances", "nginx_files", "nginx_unit", "nginx_loaded", "engine": answers;
-    "nginx_revision" and "engine_path": texts; "unit_paths" and "nginx_paths": paths of the files that should be there;
-    "models": answers of model_release}. secrets: texts that must not be in any row.
+    "settings", "unit_files", "instances", "nginx", "engine": answers; "unit_paths": paths of the files that should be
+    there; "models": answers of model_release}. secrets: texts that must not be in any row.
     """
     if answers.get("failure"):
         status = "unreachable" if answers.get("unreachable") else "refused"
@@ -38,11 +38,10 @@ def verify_rows(plan, answers, host, secrets=()):
     else:
         rows = _settings_rows(plan, answers["settings"])
     if not answers.get("failure") and answers.get("scope") != "settings":
-        rows += _engine_rows(answers["engine"], answers["engine_path"]) + _model_rows(answers["models"])
+        rows += _engine_rows(answers["engine"]) + _model_rows(answers["models"])
         rows += _file_rows("service", "unit files", answers["unit_paths"], answers["unit_files"])
         rows += _instance_rows(plan, answers["instances"])
-        rows += _file_rows("nginx", "configuration", answers["nginx_paths"], answers["nginx_files"])
-        rows += _nginx_rows(answers["nginx_unit"], answers["nginx_loaded"], answers["nginx_revision"])
+        rows += _nginx_rows(answers["nginx"])
     return [dict({key: clean(value, secrets) for key, value in row.items()}, host=host) for row in rows]
 
 
@@ -170,22 +169,26 @@ def _instance_rows(plan, answer):
 
 
 def _unit_row(found):
+    # A process that runs elsewhere than planned has rows of its own, which say where.
+    action = None if found["moved"] else found["action"]
     words = {None: "runs as written", "start": found["state"] or "not there", "restart": "runs with older files or key"}
     note = "not enabled: it would not start at boot" if found["enabled"] else ""
-    status = "drift" if found["action"] or found["enabled"] else "ok"
-    return _row("service", found["unit"], "runs as written", words[found["action"]], status, note,
+    status = "drift" if action or found["enabled"] else "ok"
+    return _row("service", found["unit"], "runs as written", words[action], status, note,
                 "no" if found["enabled"] else "yes")
 
 
 def _placement_rows(instance, found):
-    """CPUs and memory policy of a process that runs."""
+    """CPUs, memory policy and nodes of a process that runs."""
     unit = found["unit"]
     cpus = format_cpu_list(parse_cpu_list(found["effective_cpus"]))
     wanted_cpus = format_cpu_list(instance["cpus"])
     rows = [_row("service", unit + " CPUs", wanted_cpus, cpus, "ok" if cpus == wanted_cpus else "drift")]
-    policy = "default"
-    if instance["numa_policy"] != "none":
-        policy = "%s:%s" % (instance["numa_policy"], instance["numa_range"])
+    missing = withheld_nodes(instance, found["effective_memory_nodes"])
+    if missing:
+        rows.append(_row("service", unit + " memory nodes", instance["numa_range"], found["effective_memory_nodes"],
+                         "drift", "a cpuset above it withholds %s" % format_cpu_list(missing)))
+    policy = wanted_policy(instance)
     if found["memory_policy"] is None:
         return rows + [_row("service", unit + " memory policy", policy, "-", "not_applicable",
                             "the kernel tells no memory policy of this process")]
@@ -193,24 +196,25 @@ def _placement_rows(instance, found):
     return rows + [_row("service", unit + " memory policy", policy, found["memory_policy"], status)]
 
 
-def _nginx_rows(unit, loaded, revision):
-    """unit: answer of systemd_service; loaded: of uri, which asked nginx for the digest of its configuration."""
-    state = unit.get("status")
-    if not isinstance(state, dict) or "ActiveState" not in state:
-        rows = _unread("nginx", "nginx.service", "active", unit)
-    else:
-        enabled = state.get("UnitFileState") == "enabled"
-        good = enabled and state["ActiveState"] == "active"
-        rows = [_row("nginx", "nginx.service", "active", state["ActiveState"], "ok" if good else "drift",
-                     "" if enabled else "not enabled: it would not start at boot", "yes" if enabled else "no")]
-    wanted = revision[:12]
-    if "status" not in loaded:
-        return rows + _unread("nginx", "loaded configuration", wanted, loaded)
-    found = str(loaded.get("content") or "").strip()
-    if loaded["status"] != 200 or not found:
-        return rows + [_row("nginx", "loaded configuration", wanted, "no answer", "drift", loaded.get("msg"))]
-    status = "ok" if found == revision else "drift"
-    return rows + [_row("nginx", "loaded configuration", wanted, found[:12], status)]
+def _nginx_rows(answer):
+    """answer: of module nginx."""
+    if "paths" not in answer:
+        return _unread("nginx", "nginx.service", "active", answer)
+    rows = _file_rows("nginx", "configuration", answer["paths"], answer)
+    state, enabled = answer["unit"].get("ActiveState") or "-", answer["unit"].get("UnitFileState") == "enabled"
+    rows.append(_row("nginx", "nginx.service", "active", state, "ok" if enabled and state == "active" else "drift",
+                     "" if enabled else "not enabled: it would not start at boot", "yes" if enabled else "no"))
+    wanted, found = answer["revision"][:12], answer["loaded"][:12] or "no answer"
+    rows.append(_row("nginx", "loaded configuration", wanted, found,
+                     "ok" if wanted and answer["revision"] == answer["loaded"] else "drift"))
+    rows += [_row("nginx", "instance " + name, "registered", "not registered", "drift", "nginx does not send to it")
+             for name in answer["unregistered"]]
+    if state == "active" and not answer["registry_loaded"]:
+        rows.append(_row("nginx", "registered instances", "loaded", "not loaded", "drift"))
+    wanted, allowed = answer["wanted_open_files"], answer["open_files"]
+    if allowed is not None and allowed < wanted:
+        rows.append(_row("nginx", "open files of a worker", wanted, allowed, "partial", "a limit above nginx keeps it"))
+    return rows + [_row("nginx", "nginx", "-", "-", "not_applicable", note) for note in answer["notes"]]
 
 
 def _model_rows(answers):
@@ -218,17 +222,24 @@ def _model_rows(answers):
     rows = []
     for answer in answers:
         there = answer["status"] == "present"
-        absent = "not there" if answer["needed"] else "there, but not the current release"
-        found = answer["release"] if there else absent
+        absent = "there, but with another manifest" if answer["current"] else "there, but not the current release"
+        found = answer["release"] if there else "not there" if answer["needed"] else absent
         rows.append(_row("model", answer["name"], answer["release"], found, "ok" if there else "drift",
-                         persisted="yes" if there else "no"))
+                         ", ".join(answer["missing"]), "yes" if there else "no"))
     return rows
 
 
-def _engine_rows(answer, path):
-    """answer: of stat, for the engine's program."""
-    if "stat" not in answer:
-        return _unread("runtime", "llama.cpp", path, answer)
-    there = answer["stat"]["exists"]
-    return [_row("runtime", "llama.cpp", path, path if there else "not there", "ok" if there else "drift",
-                 persisted="yes" if there else "no")]
+def _engine_rows(answer):
+    """answer: of module engine_info."""
+    if "engines" not in answer:
+        return _unread("runtime", "engines", "as planned", answer)
+    return [_engine_row(engine) for engine in answer["engines"].values()]
+
+
+def _engine_row(engine):
+    found = "not there" if not engine["found"] else " ".join(
+        filter(None, [engine["path"] or "there", engine["build"] and "build %d" % engine["build"]]))
+    good = engine["found"] and not engine["problem"] and not engine["missing"]
+    note = engine["problem"] or (engine["missing"] and "not on the host: " + ", ".join(engine["missing"])) or ""
+    return _row("runtime", engine["title"], engine["path"] or "there", found, "ok" if good else "drift", note,
+                "yes" if good else "no")

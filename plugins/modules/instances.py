@@ -10,14 +10,17 @@ version_added: 0.1.0
 short_description: Bring inference units to what their unit files say and read back where they run
 description:
   - Enables the units, starts those that do not run and restarts, one after the other, those that run with another
-    revision than their unit files have.
+    revision than their unit files have, or on other CPUs or with another memory policy than planned.
   - Whether a restart is needed is read from the running process, so an interrupted run can be repeated.
-  - Reads the effective CPUs of each process back and fails when they are not the planned ones. Check mode reads them
-    too, of what runs already, and does not fail.
+  - Reads back where each process runs and fails when that is not as planned. Check mode reads it too, of what runs
+    already, and does not fail.
 options:
   instances:
-    description: The units wanted, each with the logical CPU ids that the plan gives to it.
-    type: dict
+    description:
+      - The instances wanted, as they stand in the plan. Of each are read C(unit), C(cpus), C(numa_policy) and
+        C(numa_range).
+    type: list
+    elements: dict
     required: true
   others:
     description: Pattern of the units that this list owns; those that match and are not in it are stopped and disabled.
@@ -35,9 +38,11 @@ attributes:
 EXAMPLES = """
 - name: Run two instances
   inference.host.instances:
-    instances:
-      inference-chat@0.service: [2, 3, 4]
-      inference-chat@1.service: [5, 6, 7]
+    instances: "{{ inference_plan.instances }}"
+
+- name: Stop and disable all
+  inference.host.instances:
+    instances: []
 """
 
 RETURN = """
@@ -52,6 +57,9 @@ instances:
       type: str
     action:
       description: C(start), C(restart), or null when nothing was needed.
+      type: str
+    moved:
+      description: How the process ran elsewhere than planned, where that alone is why it is restarted; else null.
       type: str
     enabled:
       description: Whether the unit had to be enabled.
@@ -77,122 +85,71 @@ stopped:
   elements: str
 """
 
-import os
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.inference.host.plugins.module_utils import units
-
-
-class Units:
-    """The few systemctl calls that the module needs."""
-
-    def __init__(self, module):
-        self.module = module
-
-    def systemctl(self, *arguments):
-        return self.module.run_command(["systemctl", "--no-pager"] + list(arguments))
-
-    def must(self, unit, *arguments):
-        status, _out, error = self.systemctl(*(arguments + (unit,)))
-        if status:
-            _status, journal, _error = self.module.run_command(
-                ["journalctl", "--no-pager", "-n", "20", "-o", "cat", "-u", unit])
-            self.module.fail_json(msg="%s could not %s: %s The last lines of its journal:\n%s" % (
-                unit, arguments[0], error.strip(), journal.strip()))
-
-    def show(self, names):
-        _status, out, _error = self.systemctl("show", "--property=" + ",".join(units.PROPERTIES), *names)
-        return units.parse_show(out)
-
-    def remove(self, unit):
-        """Stop and disable a unit. Where its unit file is gone already, `disable` leaves the target's link."""
-        self.systemctl("stop", unit)
-        self.systemctl("disable", unit)
-        self.systemctl("reset-failed", unit)
-        link = "/etc/systemd/system/multi-user.target.wants/" + unit
-        if os.path.islink(link):
-            os.unlink(link)
-
-    def strangers(self, pattern, names):
-        """Units of the pattern that run, have failed or are enabled, and are not wanted."""
-        alive = "--state=active,activating,deactivating,reloading,failed"
-        _status, active, _error = self.systemctl("list-units", alive, "--plain", "--no-legend", pattern)
-        _status, files, _error = self.systemctl("list-unit-files", "--state=enabled", "--plain", "--no-legend", pattern)
-        found = {line.split()[0] for line in (active + files).splitlines() if line.strip()}
-        return sorted(name for name in found if name not in names and "@." not in name)
-
-
-def read(path, size=-1):
-    """The file's bytes, or as many of them; nothing when the process has just gone.
-
-    Unbuffered, for the kernel makes no more of `numa_maps` than is read, and all of it takes long for a large model.
-    """
-    try:
-        with open(path, "rb", buffering=0) as handle:
-            return handle.read(size)
-    except OSError:
-        return b""
-
-
-def process(properties):
-    """The texts `status` and the beginning of `numa_maps` of a unit's process; empty where none runs."""
-    folder = "/proc/%s/" % properties.get("MainPID", "0")
-    return tuple(read(folder + name, size).decode("utf-8", "replace") for name, size in (
-        ("status", -1), ("numa_maps", 4096)))
+from ansible_collections.inference.host.plugins.module_utils import systemd, units
 
 
 def main():
     module = AnsibleModule(
         argument_spec={
-            "instances": {"type": "dict", "required": True},
+            "instances": {"type": "list", "elements": "dict", "required": True},
             "others": {"type": "str", "default": "inference-*@*.service"},
         },
         supports_check_mode=True,
     )
-    systemd = Units(module)
-    wanted = module.params["instances"]
-    stopped = systemd.strangers(module.params["others"], wanted)
-    if not module.check_mode:
+    try:
+        result = run(systemd.Systemd(module.run_command), module.params["instances"], module.params["others"],
+                     module.check_mode)
+    except systemd.UnitError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+def run(host, instances, others, check_mode):
+    """Stop what is not wanted, bring up what is, one after the other, and return the module's result."""
+    wanted = {instance["unit"]: instance for instance in instances}
+    stopped = host.strangers(others, wanted)
+    if not check_mode:
         for unit in stopped:
-            systemd.remove(unit)
-        left = systemd.strangers(module.params["others"], wanted)
+            host.remove(unit)
+        left = host.strangers(others, wanted)
         if left:
-            module.fail_json(msg="%s could not be stopped and disabled." % ", ".join(left))
-    found = systemd.show(wanted) if wanted else {}
-    if not module.check_mode and any(unit["NeedDaemonReload"] == "yes" for unit in found.values()):
-        systemd.systemctl("daemon-reload")
-        found = systemd.show(wanted)
-    results = [bring_up(module, systemd, unit, cpus, found.get(unit, {})) for unit, cpus in wanted.items()]
+            raise systemd.UnitError("%s could not be stopped and disabled." % ", ".join(left))
+    found = host.show(wanted) if wanted else {}
+    if not check_mode and any(unit["NeedDaemonReload"] == "yes" for unit in found.values()):
+        host.call("daemon-reload")
+        found = host.show(wanted)
+    results = [bring_up(host, instance, found.get(unit, {}), check_mode) for unit, instance in wanted.items()]
     changed = bool(stopped) or any(result["action"] or result["enabled"] for result in results)
-    module.exit_json(changed=changed, instances=results, stopped=stopped)
+    return {"changed": changed, "instances": results, "stopped": stopped}
 
 
-def bring_up(module, systemd, unit, cpus, properties):
+def bring_up(host, instance, properties, check_mode):
     """Enable and (re)start one unit if needed, then read back where it runs."""
-    if properties.get("LoadState") != "loaded" and not module.check_mode:
-        module.fail_json(msg="%s is not a unit that systemd can load; its unit file is missing or wrong." % unit)
-    environ = read("/proc/%s/environ" % properties.get("MainPID", "0"))
-    texts = [read(path).decode("utf-8", "replace") for path in units.unit_files(properties)]
-    credentials = [(read(source), read("/run/credentials/%s/%s" % (unit, name)))
-                   for text in texts for name, source in units.credentials(text)]
+    unit = instance["unit"]
+    if properties.get("LoadState") != "loaded" and not check_mode:
+        raise systemd.UnitError("%s is not a unit that systemd can load; its unit file is missing or wrong." % unit)
+    action = systemd.action_needed(unit, properties)
+    moved = None if action else units.placement_fault(instance, *systemd.process(properties))
     result = {
         "unit": unit,
-        "action": units.action_needed(properties, environ, credentials),
-        "enabled": properties.get("UnitFileState") != "enabled",
+        "action": "restart" if moved else action,
+        "moved": moved,
+        "enabled": not units.is_enabled(properties),
         "state": properties.get("ActiveState") if properties.get("LoadState") == "loaded" else None,
     }
-    if module.check_mode:
-        return dict(result, **units.effective(*process(properties)))
+    if check_mode:
+        return dict(result, **units.effective(*systemd.process(properties)))
     if result["enabled"]:
-        systemd.must(unit, "enable")
+        host.must(unit, "enable")
     if result["action"]:
-        systemd.systemctl("reset-failed", unit)
-        systemd.must(unit, "restart")
-        properties = systemd.show([unit])[unit]
-    status, numa_maps = process(properties)
-    fault = units.placement_fault(unit, cpus, status)
+        host.call("reset-failed", unit)
+        host.must(unit, "restart")
+        properties = host.show([unit])[unit]
+    status, numa_maps = systemd.process(properties)
+    fault = units.placement_fault(instance, status, numa_maps)
     if fault:
-        module.fail_json(msg=fault)
+        raise systemd.UnitError(fault)
     return dict(result, **units.effective(status, numa_maps))
 
 

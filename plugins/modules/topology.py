@@ -22,6 +22,11 @@ options:
         for which nothing is asked of the live system.
     type: path
     default: /
+  look_for:
+    description: Absolute paths of which RV(ansible_facts.inference_topology.files) shall tell whether they are there.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: Can run in C(check_mode) and return what it reads without changing the target.
@@ -402,6 +407,15 @@ ansible_facts:
             acs:
               - address: "0000:c0:01.1"
                 enabled: [source_validation]
+        device_groups:
+          description: Names of the groups of character devices that the kernel has now, from C(/proc/devices).
+          type: list
+          elements: str
+          sample: [mem, nvidia, nvidia-uvm, pts]
+        files:
+          description: Whether a file is at each of the paths that O(look_for) names.
+          type: dict
+          sample: {"/usr/bin/numactl": true}
         platform:
           description: The platform.
           type: dict
@@ -460,9 +474,13 @@ from ansible_collections.inference.host.plugins.module_utils.topology import Top
 
 def main():
     """Carry the root in and the topology out."""
-    module = AnsibleModule(argument_spec={"root": {"type": "path", "default": "/"}}, supports_check_mode=True)
+    arguments = {
+        "root": {"type": "path", "default": "/"},
+        "look_for": {"type": "list", "elements": "str", "default": []},
+    }
+    module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     try:
-        topology = read_topology(root=module.params["root"])
+        topology = read_topology(root=module.params["root"], look_for=module.params["look_for"])
     except TopologyError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, ansible_facts={"inference_topology": topology})

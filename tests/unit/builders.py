@@ -300,6 +300,7 @@ class Machine:
                 "proc/meminfo": f"MemTotal: {total} kB\nMemFree: {total // 2} kB\nMemAvailable: {total // 2} kB\n"
                 "SwapTotal: 2048 kB\nSwapFree: 1024 kB",
                 "proc/cmdline": "root=/dev/nvme0n1p1 quiet",
+                "proc/devices": "Character devices:\n  1 mem\n  4 tty\n136 pts\n\nBlock devices:\n  8 sd\n259 blkext",
                 "proc/1/comm": "systemd",
                 "proc/sys/kernel/osrelease": "6.1.0-test",
                 "proc/sys/kernel/arch": "x86_64",

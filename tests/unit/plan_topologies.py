@@ -73,9 +73,15 @@ def model(name="m", **other):
     return dict({"name": name, "source": "/srv/%s.gguf" % name, "sha256": "0" * 64}, **other)
 
 
+IMAGE = "registry.example.org/engines/serve@sha256:" + "a" * 64
+NEEDED = {"command": {"command": ["/opt/app/serve", "--port", "{port}"]}, "container": {"image": IMAGE}}
+
+
 def service(name="chat", **other):
-    """One entry of `inference_services`: the least that is allowed, and what the test sets."""
-    return dict({"name": name, "runtime": "llama_cpp", "model": model()}, **other)
+    """One entry of `inference_services`: the least that is allowed for its runtime, and what the test sets."""
+    runtime = other.get("runtime")
+    least = NEEDED.get(runtime, {}) if isinstance(runtime, str) else {}
+    return dict({"name": name, "runtime": "llama_cpp", "model": model()}, **dict(least, **other))
 
 
 @st.composite

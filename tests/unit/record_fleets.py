@@ -155,6 +155,9 @@ def nvidia_smi(host, root):
         yield
         return
     write_files(root, {
+        # As the driver registers them; its module for unified memory is loaded with the first program that computes.
+        "proc/devices": "Character devices:\n  1 mem\n  4 tty\n136 pts\n195 nvidia\n195 nvidia-modeset\n195 nvidiactl\n"
+                        "234 nvidia-uvm\n237 nvidia-caps\n\nBlock devices:\n  8 sd\n259 blkext",
         nvidia.VERSION_FILE: f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {host.driver}  Release Build",
         "query": smi_query(host), "links": smi_matrix(host, host.links), "peers": smi_matrix(host, host.peers),
         "nvidia-smi": '#!/bin/sh\ncd "$(dirname "$0")"\n'

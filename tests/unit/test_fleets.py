@@ -82,7 +82,7 @@ def test_speech_comes_first_and_chat_yields(two_sockets):
 def test_nginx_runs_on_the_housekeeping_cores(two_sockets):
     assert two_sockets["nginx"]["workers"] == 2
     assert two_sockets["nginx"]["cpus"] == two_sockets["irq_cpus"] == two_sockets["housekeeping_cpus"]
-    assert servers(two_sockets) == {"whisper": [(18080, 1)], "app": [(18081, 1)], "llm": [(18082, 1)]}
+    assert servers(two_sockets) == {"whisper": [(18080, 1)], "app": [(18081, 88)], "llm": [(18082, 1)]}
 
 
 def test_settings_of_a_host_with_two_nodes(two_sockets):
@@ -133,7 +133,7 @@ def test_binding_32_threads_to_a_node_of_22_cores_is_refused_with_the_sum():
     with pytest.raises(PlanError) as error:
         services = [{"name": "whisper", "runtime": "whisper", "threads": 32, "numa": 0, "model": {"name": "m"}}]
         fleet_plan("alfavoice-snc2", inference_services=services)
-    assert "whisper-0: numa is 0, whose free part is 21 CPUs" in str(error.value)
+    assert "whisper-0: numa is 0, whose free part is 22 CPUs" in str(error.value)
     assert "the instance needs 32" in str(error.value)
 
 
@@ -235,6 +235,22 @@ def test_their_numbers_of_wicore():
     assert plan["housekeeping_cpus"] == []
     assert values(plan)["DefaultLimitMEMLOCK"] == "[Manager]\nDefaultLimitMEMLOCK=infinity\n"
     assert "hugepages_count is 1024: no planned service uses 1024" in " ".join(plan["warnings"])
+    assert {(instance["load_mode"], instance["memory_lock"]) for instance in plan["instances"]} == {
+        ("mlock", "infinity")}
+
+
+def test_each_instance_has_its_configuration_as_json(two_gpus):
+    assert [instance["config"] for instance in two_gpus["instances"]] == [
+        {"devices": [card], "memory_limit_mib": instance["gpu_memory_mib"], "enable_p2p": False, "precision": "fp16",
+         "threads": 15, "port": port}
+        for card, port, instance in zip(("0000:65:00.0", "0000:b3:00.0"), (18080, 18081), two_gpus["instances"],
+                                        strict=True)]
+
+
+def test_cards_behind_a_translating_iommu_do_not_copy_to_each_other():
+    (instance,) = fleet_plan("wicore", "across_both.yml")["instances"]
+    assert instance["config"]["enable_p2p"] is False
+    assert instance["reasons"]["p2p"] == "not used: an IOMMU translates between its GPUs"
 
 
 def test_one_instance_over_both_gpus_is_spread_over_both_nodes():
@@ -267,7 +283,8 @@ def test_one_pod_a_gpu_with_cores_of_its_node(four_gpus):
 def test_libraries_use_no_more_than_their_pods_cores(four_gpus):
     assert instances(four_gpus)["api-3"]["environment"] == {
         "OPENBLAS_NUM_THREADS": "5", "MKL_NUM_THREADS": "5", "OMP_NUM_THREADS": "5", "IO_THREADS": "8",
-        "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "3",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "3", "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1", "VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo",
     }
 
 
@@ -292,7 +309,10 @@ def test_their_numbers_of_zigai():
     assert len(instance["gpus"]) == 4
     environment = instance["environment"]
     assert (environment["OPENBLAS_NUM_THREADS"], environment["MKL_NUM_THREADS"]) == ("24", "24")
-    assert environment["LD_PRELOAD"].endswith("libjemalloc.so.2")
+    # One instance over all GPUs: the cloud's cards do not reach each other.
+    assert environment["NCCL_P2P_DISABLE"] == "1" and instance["tensor_parallel"] == 4
+    assert instance["allocator"].endswith("libjemalloc.so.2") and "LD_PRELOAD" not in environment
+    assert plan["services"][0]["scheduling"] == {"policy": "fifo", "priority": 1}
     assert pages(plan) == {"node0": "512", "node1": "512"}
     assert {
         "transparent_hugepage": "always", "vm.overcommit_memory": "1", "vm.overcommit_ratio": "80",
@@ -328,8 +348,12 @@ def test_a_card_of_unknown_node_needs_no_binding_on_a_host_with_one(one_gpu):
 
 
 def test_priorities_are_passed_on(one_gpu):
-    assert one_gpu["services"] == [
-        {"name": "rag", "runtime": "llama_cpp", "nice": -10, "io": {"class": "realtime", "priority": 4}}]
+    (rag,) = one_gpu["services"]
+    assert (rag["name"], rag["nice"], rag["io"]) == ("rag", -10, {"class": "realtime", "priority": 4})
+
+
+def test_its_unit_may_open_the_cards_devices(one_gpu):
+    assert one_gpu["device_groups"] == ["nvidia", "nvidia-caps", "nvidia-modeset", "nvidia-uvm", "nvidiactl"]
 
 
 @pytest.mark.parametrize(("profile", "numbers"), {

@@ -8,8 +8,7 @@ import pytest
 TASKS = [
     "inference.host.service : Write the units",
     "inference.host.service : Run the instances and read back where they run",
-    "inference.host.nginx : Write the configuration",
-    "inference.host.nginx : Load the configuration",
+    "inference.host.nginx : Put nginx in front",
 ]
 
 

@@ -47,6 +47,24 @@ def test_units_are_enabled_ready_and_hardened(host, units):
         assert int(host.check_output(f"stat -c %u /proc/{unit.pid}")) > 0
 
 
+def test_units_could_do_little(host, units):
+    # At most 3.0 of 10, in systemd's own measure.
+    for unit in units:
+        host.check_output(f"systemd-analyze security --no-pager --threshold=30 {unit.name}")
+
+
+def test_the_target_names_all_instances(host, units):
+    wants = host.check_output("systemctl show --property=Wants --value inference-chat.target").split()
+    assert sorted(wants) == sorted(unit.name for unit in units)
+
+
+def test_an_application_beside_reads_the_environment_too(host, units):
+    for index, _unit in enumerate(units):
+        path = f"/etc/inference.host/environment/chat-{index}.env"
+        assert host.file(path).mode == 0o644
+        assert host.check_output(f'. {path}; printf %s "$GREETING"') == '50% "off"'
+
+
 def test_engine_listens_on_loopback_only(host, units):
     for unit in units:
         port = unit.argument("--port")
@@ -68,8 +86,8 @@ def test_model_file_has_its_checksum(host):
 def test_nginx_has_loaded_both_instances(host, units):
     written = host.check_output("nginx -T 2>/dev/null")
     for unit in units:
-        assert f"server 127.0.0.1:{unit.argument('--port')};" in written
-    # The running nginx serves the digest that the written file carries.
+        assert f"server 127.0.0.1:{unit.argument('--port')} max_conns=1 " in written
+    # The running nginx answers with the token that the written file carries.
     loaded = host.check_output("python3 -c 'import urllib.request as u; print(u.urlopen(\"http://127.0.0.1:8080/-/revision\").read().decode())'")
     assert loaded.strip() and loaded.strip() in written
 

@@ -101,7 +101,7 @@ def test_a_live_host_is_recorded_and_its_recording_gives_the_same_plan(controlle
         "name": "m", "source": str(source), "sha256": hashlib.sha256(model).hexdigest()}}
     host = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable,
             "model_dir": str(controller.folder / "models"), "inference_services": [
-                service, {"name": "app", "runtime": "command", "threads": 1, "model": {"name": "without-a-file"}}]}
+                service, {"name": "app", "runtime": "command", "threads": 1, "command": [sys.executable, "-V"]}]}
     words = controller.inventory({"hosts": {"here": host}})
     status, said = controller.play("plan.yml", *words, output="live", record="recordings")
     assert status == 0, said
@@ -163,6 +163,6 @@ def test_a_recorded_host_is_only_planned(controller, playbook):
 def test_site_refuses_what_cannot_be_deployed_before_it_connects(controller):
     status, said = controller.play("site.yml", *inventory_of("zigai"), topology_recorded=None)
     assert status != 0
-    assert ("inference_services has what can be planned but not deployed yet: api (runtime vllm, gpus 1, model without "
-            "source and sha256); leave it out, or use playbooks/plan.yml, which only plans.") in said
+    assert ("inference_services has what can be planned but not deployed: api (model without source and sha256); give "
+            "what is missing, or use playbooks/plan.yml, which only plans.") in said
     assert "changed=0" in said and not controller.called.exists()

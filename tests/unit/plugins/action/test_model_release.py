@@ -4,83 +4,22 @@ import fcntl
 import hashlib
 import json
 import os
-import random
 import re
 import resource
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 from ansible_collections.inference.host.plugins.module_utils.gguf import read_gguf
 from ansible_collections.inference.host.plugins.module_utils.gguf_facts import model_facts
 from gguf_models import of_architecture, write_gguf
+from model_host import DATA, INSTALLED, RELEASE, SECRETS, SHA256, Host, module, on_host, wait_for, with_first
 from model_server import serving
 
-DATA = b"GGUF" + random.Random(1).randbytes(2_500_000)
-SHA256 = hashlib.sha256(DATA).hexdigest()
 OTHER_SHA256 = hashlib.sha256(b"other").hexdigest()
 PYTHON_FOR_ALL = "/usr/bin/python3"
 """The tests' own Python may be in a folder that only its owner can enter."""
-ROOT = Path(__file__).resolve().parents[4]
-SECRETS = {"user": "alice-the-user", "password": "pass-of-alice", "query": "query-secret", "header": "Bearer h-secret"}
-
-
-class Host:
-    """A host that is this machine, with a Python that counts how often a module starts."""
-
-    def __init__(self, folder, interpreter=sys.executable):
-        self.folder, self.models = folder, folder / "models"
-        self.source = folder / "x.gguf"
-        self.source.write_bytes(DATA)
-        self.starts = folder / "starts"
-        python = folder / "python"
-        python.write_text(f'#!/bin/sh\necho start >> {self.starts}\nexec {interpreter} "$@"\n')
-        python.chmod(0o755)
-        (folder / "ansible.cfg").write_text("")
-        (folder / "hosts").write_text(f"lab1 ansible_connection=local ansible_python_interpreter={python}\n")
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
-            "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
-            "ANSIBLE_HOME": str(folder / "home"),
-            "ANSIBLE_REMOTE_TMP": str(folder / "tmp"),
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
-            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-            "ANSIBLE_NOCOLOR": "1",
-        }
-
-    def arguments(self, **changes):
-        values = {"models_dir": str(self.models), "name": "m", "source": str(self.source), "sha256": SHA256}
-        return dict(values, **changes)
-
-    def run(self, *options, **changes):
-        """Run the module through `ansible`; return its result, all output, and how many modules were started."""
-        self.starts.write_text("")
-        ansible = Path(sys.executable).with_name("ansible")
-        done = subprocess.run(
-            [ansible, "lab1", "-i", self.folder / "hosts", "-m", "inference.host.model_release", *options,
-             "-a", json.dumps(self.arguments(**changes))],
-            cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
-        output = done.stdout + done.stderr
-        answer = re.search(r"^lab1 \| \S+ => (\{.*?^\})", done.stdout, re.MULTILINE | re.DOTALL)
-        assert answer, output
-        return json.loads(answer.group(1)), output, self.starts.read_text().count("start")
-
-    def state(self):
-        return sorted(str(path.relative_to(self.models)) for path in self.models.rglob("*"))
-
-
-RELEASE = f"m/{SHA256[:12]}"
-INSTALLED = sorted(
-    [".incoming", ".incoming/lock", "m", RELEASE, f"{RELEASE}/manifest.json", f"{RELEASE}/x.gguf", "m/current"])
-
-
-@pytest.fixture
-def host(tmp_path):
-    return Host(tmp_path)
 
 
 def test_a_file_from_the_controller_is_installed_once(host, snapshot):
@@ -149,8 +88,9 @@ def test_why_there_are_no_facts_is_said(host):
     assert foretold["facts"] is None and str(host.source) in foretold["facts_note"]
     assert "version is" in foretold["facts_note"]
     with serving(DATA) as server:
-        to_come, _output, _starts = host.run("--check", source=server.url + "/x.gguf")
-    assert (to_come["facts"], to_come["facts_note"]) == (None, "the file is not on the host yet.")
+        to_come, _output, _starts = host.run("--check", source=server.url + "/good/x.gguf")
+        assert to_come["facts"] is None and server.url in to_come["facts_note"]
+        assert "version is" in to_come["facts_note"]
     installed, _output, _starts = host.run()
     assert installed["facts"] is None and f"{host.models}/{RELEASE}/x.gguf" in installed["facts_note"]
 
@@ -170,7 +110,7 @@ def test_a_download_shows_its_progress_and_none_of_its_secrets(host):
     assert [name for name, secret in SECRETS.items() if secret in shown] == []
     assert json.loads(Path(result["manifest"]).read_text())["source"] == server.url + "/stalls/x.gguf"
     if "invocation" in result:  # ansible-core 2.21 does not return it
-        assert result["invocation"]["module_args"]["source"] == server.url + "/stalls/x.gguf"
+        assert result["invocation"]["module_args"]["models"][0]["source"] == server.url + "/stalls/x.gguf"
 
 
 def test_a_download_without_progress_is_given_up(host):
@@ -205,16 +145,8 @@ def test_a_user_without_privileges_installs_what_another_sends():
 
 
 def test_what_is_internal_is_refused(host):
-    result, _output, starts = host.run(uploaded="/etc/shadow")
-    assert (result["msg"], starts) == ("model 'm': uploaded is set by the action plugin alone.", 0)
-
-
-def module(host, run_module, check=False, **changes):
-    return run_module("model_release", host.arguments(**changes), check=check)
-
-
-def on_host(host):
-    return {"source": f"file://{host.source}"}
+    result, _output, starts = host.run(uploaded={"file": "/etc/shadow"})
+    assert (result["msg"], starts) == ("model_release: uploaded is set by the action plugin alone.", 0)
 
 
 def test_a_file_that_is_on_the_host_already(host, run_module, snapshot):
@@ -265,7 +197,7 @@ def test_a_wrong_checksum_on_the_host_leaves_the_old_release(host, run_module, s
 
 @pytest.mark.parametrize("preflight", [True, False])
 def test_missing_room_is_said_before_a_byte_moves(host, run_module, preflight):
-    result = module(host, run_module, preflight=preflight, size_bytes=1 << 50)
+    result = module(host, run_module, preflight=preflight, sizes={"m": {"x.gguf": 1 << 50}})
     assert re.fullmatch(r"model 'm': models_dir \(.*/models\) has \d+ MiB free; \d+ MiB are needed\.", result["msg"])
     assert not host.models.exists()
 
@@ -286,14 +218,6 @@ def test_a_full_disk_leaves_the_old_release_and_no_partial_file(host, run_module
     assert sorted(os.listdir(host.models / "m")) == ["current", "v1"]
 
 
-def wait_for(condition):
-    """Wait until `condition` holds, at most a generous while."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
-
-
 def test_a_killed_download_goes_on(host, start_module, run_module):
     partial = host.models / f".incoming/{SHA256}.partial"
     with serving(DATA) as server:
@@ -303,7 +227,8 @@ def test_a_killed_download_goes_on(host, start_module, run_module):
         process.wait()
         process.stdout.close()
         assert module(host, run_module, source=server.url + "/good/x.gguf")["status"] == "installed"
-        assert [headers["Range"] for _path, headers in server.asked] == ["bytes=0-", f"bytes={server.piece}-"]
+        asked = [headers["Range"] for _path, headers in server.asked]
+        assert asked == ["bytes=0-15", "bytes=0-", "bytes=0-15", f"bytes={server.piece}-"]
     assert host.state() == INSTALLED
     assert (host.models / "m/current/x.gguf").read_bytes() == DATA
 
@@ -336,8 +261,10 @@ def test_two_runs_at_once_install_it_once(host, start_module):
     results = []
     for process in processes:
         with process.stdout:
-            results.append(json.loads(process.stdout.read()))
+            results.append(with_first(json.loads(process.stdout.read())))
         process.wait()
     assert sorted((result["status"], result["changed"]) for result in results) == [
         ("installed", True), ("present", False)]
     assert host.state() == INSTALLED
+
+

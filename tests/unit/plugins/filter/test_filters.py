@@ -142,6 +142,10 @@ def play(tmp_path_factory):
     variables = {
         "inference_topology": HOST, "inference_services": SERVICES, "source_sha256": "ab", "cmake_args": ["-DX=ON"],
         "ingredients": ["{{ 'a' ~ 'b' }}", ["{{ 'c' }}"]],
+        "runtime_engines": {"llama_cpp": {"path": "/opt/llama-server", "options": []}},
+        "model_releases": {"m": [
+            {"release": name * 12, "current": name == "a", "source": "/m.gguf", "opened": "m.gguf",
+             "files": {"m.gguf": name * 64}, "check": None} for name in "ab"]},
         "inference_plan": "{{ inference_topology | inference.host.plan(inference_services) }}",
         "answers": {"results": [{"json": {"choices": [{"text": "Paris"}], "timings": {"predicted_per_second": 2.0}}}]}}
     book = [{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks, "vars": dict(
@@ -185,7 +189,8 @@ def test_a_wrong_wish_fails_the_task_with_the_sentence(play):
     ("plan", (HOST, [], {"settings": {"memory_swappiness": 500}}),
      "memory_swappiness is 500; it must be a whole number from 0 to 200."),
     ("services", ("chat",), "inference_services is 'chat'; it must be a list of services."),
-    ("exec_start", ({"name": "a-0", "runtime": "b"}, "/x", "/m"), "a-0: runtime is 'b'; allowed is llama_cpp."),
+    ("exec_start", ({"name": "a-0", "runtime": "b"}, "/x", "/m"), "a-0: runtime is 'b'; it must be one of "
+     "llama_cpp, vllm, whisper, command, container."),
     ("thread_count", (HOST, "8"), "share is '8'; it must be a number above 0 and at most 1."),
     ("gpu_cpus", (HOST, 2), "gpu is 2; on this host it must be a PCI address or a number from 0 to 1."),
     ("cpu_range", (["0"],), "CPU id '0' is not an integer from 0 to 65535."),
@@ -202,7 +207,7 @@ def test_errors_are_the_sentence(name, arguments, sentence):
 
 def test_the_filters_give_what_roles_need():
     plan = filter_of("plan")(HOST, PLAIN)
-    line = filter_of("exec_start")(plan["instances"][0], "/opt/llama-server", "/models")
+    line = filter_of("exec_start")(plan["instances"][0], {"path": "/opt/llama-server"}, "/models")
     assert line.startswith("/opt/llama-server --host 127.0.0.1 --port 18080 --model /models/m/")
     assert line.endswith(" --seed 1")
     assert filter_of("plan_table")(plan).startswith("SERVICE")

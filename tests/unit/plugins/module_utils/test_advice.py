@@ -58,6 +58,14 @@ def test_llama_cpp_does_not_use_reserved_huge_pages():
         "chat: hugepages_mib is 100; llama.cpp maps its weights from a file and does not use reserved huge pages."]
 
 
+@pytest.mark.parametrize(("scheduling", "said"), [
+    ({"policy": "fifo", "priority": 1}, True), ({"policy": "rr", "priority": 9}, True), ({"policy": "batch"}, False)])
+def test_real_time_threads_leave_their_cpus_to_nobody(scheduling, said):
+    assert warnings(wish={"scheduling": scheduling}) == ([
+        "chat: scheduling is %s: what computes all the time then leaves its CPUs to nobody, not even to the kernel's "
+        "own threads there." % scheduling["policy"]] if said else [])
+
+
 # Settings
 
 

@@ -1,24 +1,20 @@
-"""Command lines of engines, and how a unit file holds them."""
-
-import re
-import shutil
-import subprocess
+"""Command lines of engines: what the plan says, in each engine's words."""
 
 import pytest
-from ansible_collections.inference.host.plugins.module_utils.engine import engine_command, systemd_quote, unit_text
+from ansible_collections.inference.host.plugins.module_utils.engine import engine_command
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-from plan_topologies import gpu, model, service, topology
+from plan_topologies import IMAGE, gpu, model, service, topology
 
-SYSTEMD_ANALYZE = shutil.which("systemd-analyze")
+SERVER = {"path": "/opt/llama-server", "options": []}
+VLLM = {"path": "/opt/vllm/bin/vllm"}
+WHISPER = {"path": "/opt/whisper-server"}
 
 
 def options_of(host, **wish):
     """The command line of the first instance as {option: value}, flags with None."""
     instance = make_plan(host, [service(**wish)])["instances"][0]
-    command = engine_command(instance, "/opt/llama-server", "/models")
+    command = engine_command(instance, SERVER, "/models")
     assert command[0] == "/opt/llama-server" and all(isinstance(word, str) for word in command)
     answer = {}
     for word in command[1:]:
@@ -37,7 +33,7 @@ def test_the_command_line_says_what_the_plan_says():
         "--host": "127.0.0.1", "--port": "9000", "--model": "/models/m/000000000000/m.gguf", "--alias": "chat",
         "--threads": "3", "--threads-batch": "2", "--ctx-size": "4096", "--parallel": "4", "--batch-size": "64",
         "--ubatch-size": "32", "--cache-type-k": "q8_0", "--cache-type-v": "q8_0", "--cache-ram": "0",
-        "--metrics": None, "--offline": None}
+        "--metrics": None, "--offline": None, "--no-ui": None, "--cors-origins": "localhost"}
 
 
 @pytest.mark.parametrize(("numa", "option"), [(0, "numactl"), ("interleave", "numactl"), ("off", None)])
@@ -59,95 +55,141 @@ def test_the_engine_is_told_its_layers_on_gpus(wish, layers):
 
 
 def test_the_users_arguments_come_last_and_as_they_are():
-    instance = make_plan(topology(), [service(arguments=["--seed", "1", "a b"])])["instances"][0]
-    assert engine_command(instance, "x", "/m")[-3:] == ["--seed", "1", "a b"]
+    wish = service(threads=2, arguments=["--seed", "1", "a b"])
+    instance = make_plan(topology(), [wish])["instances"][0]
+    assert engine_command(instance, {"path": "x"}, "/m")[-3:] == ["--seed", "1", "a b"]
 
 
-def test_another_runtime_has_no_command_line_here():
-    with pytest.raises(PlanError, match=r"^chat-0: runtime is 'vllm'; allowed is llama_cpp\.$"):
-        engine_command({"name": "chat-0", "runtime": "vllm"}, "x", "/m")
+def command_of(engine, host=None, **wish):
+    instance = make_plan(host or topology(sockets=2), [service(**wish)])["instances"][0]
+    return engine_command(instance, engine, "/models")
 
 
-def read_exec_start(line):
-    """The arguments that systemd makes of an ExecStart= line, after systemd.syntax(7) and systemd.service(5).
-
-    Written for this test: quotes may open anywhere, backslash escapes the next letter, a bare `;` ends the command,
-    `%` starts a specifier and `$` a variable, and each of those two is doubled to stand for itself.
-    """
-    words, word, quote, rest = [], None, None, list(line)
-    while rest:
-        letter = rest.pop(0)
-        if letter == "\\":
-            word = (word or "") + rest.pop(0)
-        elif letter in "%$":
-            assert rest.pop(0) == letter, "a specifier or a variable in %r" % line
-            word = (word or "") + letter
-        elif quote or letter in "\"'":
-            opens_or_closes = letter == quote or not quote
-            quote = quote if not opens_or_closes else None if quote else letter
-            word = (word or "") + ("" if opens_or_closes else letter)
-        elif letter == " ":
-            words += [] if word is None else [word]
-            word = None
-        else:
-            assert letter != ";" or word is not None or rest[:1] not in ([], [" "]), "a command ends in %r" % line
-            word = (word or "") + letter
-    assert quote is None, "unbalanced quotes in %r" % line
-    return words + ([] if word is None else [word])
+# llama.cpp
 
 
-HARD = ["", " ", "a b", "it's", "'q'", '"', 'say "a"', "50%", "%i", "%%", "$HOME", "${A}", "$$", "\\", "a\\", "\\n",
-        ";", "a;b", "#x", "*", "~", "é", '{"a": [1, "b c"]}', "-x=1"]
-PLAIN_TEXT = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), max_size=12)
+@pytest.mark.parametrize(("load_mode", "options", "words"), [
+    (None, [], []),
+    ("mmap", [], ["--load-mode", "mmap"]),
+    ("mlock", ["--load-mode"], ["--load-mode", "mlock"]),
+    ("mlock", ["--no-mmap", "--mlock"], ["--no-mmap", "--mlock"]),
+    ("dio", ["--direct-io"], ["--direct-io"]),
+])
+def test_the_model_is_loaded_as_the_service_says_in_the_words_of_the_version(load_mode, options, words):
+    command = command_of({"path": "x", "options": options}, load_mode=load_mode)
+    flags = {"--load-mode", "--mlock", "--no-mmap", "--direct-io"}
+    found = [place for place, word in enumerate(command) if word in flags]
+    assert command[found[0]:found[0] + len(words)] == words if words else not found
 
 
-@given(st.lists(PLAIN_TEXT | st.sampled_from(HARD), max_size=6))
-@example(HARD)
-def test_systemd_reads_the_words_that_were_written(words):
-    assert read_exec_start(systemd_quote(words)) == words
+def test_locking_the_model_takes_the_right_to_do_so():
+    (instance,) = make_plan(topology(), [service(load_mode="mlock")])["instances"]
+    assert instance["memory_lock"] == "infinity"
+    assert make_plan(topology(), [service(load_mode="mmap")])["instances"][0]["memory_lock"] is None
 
 
-def test_plain_words_stay_readable():
-    assert systemd_quote(["/usr/bin/x", "--ctx-size", "4096", "a=b,c:/d"]) == "/usr/bin/x --ctx-size 4096 a=b,c:/d"
+def test_pages_that_may_ask_the_engine_are_the_users_business_if_he_says_so():
+    assert command_of(SERVER, arguments=["--cors-origins", "https://a"]).count("--cors-origins") == 1
+    assert command_of(SERVER, arguments=["--cors-origins=https://a"])[-1] == "--cors-origins=https://a"
 
 
-@pytest.mark.parametrize("word", ["a\nb", "\n", "a\0", "a\tb", "a\r", "\x1b[0m"])
-def test_control_characters_are_refused(word):
-    with pytest.raises(PlanError, match="^argument .* has a control character; write arguments as one line of text"):
-        systemd_quote(["/usr/bin/x", word])
-    with pytest.raises(PlanError, match=r"^environment value .* has a control character"):
-        unit_text(word)
+def test_an_argument_that_this_engine_does_not_know_is_refused():
+    known = ["--seed", "--no-ui"]
+    assert command_of({"path": "x", "options": known}, arguments=["--seed", "-1"])[-2:] == ["--seed", "-1"]
+    with pytest.raises(PlanError, match=r"^chat-0: arguments has --sede, which the engine on the host does not know"):
+        command_of({"path": "x", "options": known}, arguments=["--sede", "1"])
 
 
-@given(PLAIN_TEXT | st.sampled_from(HARD))
-def test_a_text_between_quotes_is_read_as_it_was(text):
-    escaped = unit_text(text)
-    assert "%" not in escaped.replace("%%", "")
-    assert not re.search(r'(?<!\\)(\\\\)*"', escaped), "a quote that ends the value"
-    assert re.sub(r"\\(.)", r"\1", escaped).replace("%%", "%") == text
+# Others
 
 
-@pytest.mark.skipif(not SYSTEMD_ANALYZE, reason="systemd-analyze is not installed")
-def test_the_real_systemd_finds_nothing_wrong(tmp_path):
-    unit = tmp_path / "probe.service"
-    environment = "".join('Environment="E%d=%s"\n' % (number, unit_text(text)) for number, text in enumerate(HARD))
-    unit.write_text("[Service]\n%sExecStart=%s\n" % (environment, systemd_quote(["/bin/true", *HARD])))
-    assert verify(unit) == ""
-    unit.write_text("[Service]\nExecStart=/bin/true it's\n")
-    assert "Unbalanced quoting" in verify(unit), "systemd-analyze no longer says what it finds"
+def test_vllm_serves_a_folder_as_the_plan_says():
+    folder = {"name": "m", "source": "/srv/m.safetensors", "sha256": "0" * 64}
+    host = topology(gpus=[gpu(0), gpu(1)])
+    assert command_of(VLLM, host, runtime="vllm", gpus=2, parallel=8, context=2048, threads=4, model=folder) == [
+        "/opt/vllm/bin/vllm", "serve", "/models/m/000000000000/m.safetensors", "--host", "127.0.0.1", "--port", "18080",
+        "--served-model-name", "chat", "--tensor-parallel-size", "2", "--max-model-len", "2048", "--max-num-seqs", "8",
+        "--gpu-memory-utilization", "0.93"]
 
 
-# As the program's name systemd shows a word as it reads it; without `$`, which it does not expand in that place.
-@pytest.mark.skipif(not SYSTEMD_ANALYZE, reason="systemd-analyze is not installed")
-@settings(max_examples=15, deadline=None)
-@given(text=st.text(st.sampled_from("ab'\"%\\; é#*"), min_size=1, max_size=12))
-def test_the_real_systemd_reads_the_word_that_was_written(tmp_path_factory, text):
-    unit = tmp_path_factory.mktemp("unit") / "probe.service"
-    unit.write_text("[Service]\nExecStart=%s\n" % systemd_quote(["/nowhere/%s-" % text, "'", ";", '"']))
-    assert "/nowhere/%s-" % text in verify(unit)
+@pytest.mark.parametrize(("memory", "wish", "share"), [
+    (16384, {}, "0.93"), (16384, {"gpu_memory_mib": 8192}, "0.5"), (16384, {"gpu_memory_mib": 99999}, "0.93"),
+    (None, {}, None)])
+def test_vllm_takes_of_its_cards_what_the_plan_leaves_it(memory, wish, share):
+    command = command_of(VLLM, topology(gpus=[gpu(0, 0, memory)]), runtime="vllm", gpus=1, **wish)
+    assert command[command.index("--gpu-memory-utilization") + 1] == share if share else (
+        "--gpu-memory-utilization" not in command)
 
 
-def verify(unit):
-    command = [SYSTEMD_ANALYZE, "verify", "--man=no", str(unit)]
-    return subprocess.run(command, capture_output=True, text=True, check=False,
-                          env={"LC_ALL": "C.UTF-8", "SYSTEMD_LOG_COLOR": "0"}).stderr
+@pytest.mark.parametrize(("wish", "ranks"), [
+    ({"threads": 4}, "1"), ({"threads": 12}, "2"), ({"threads": 12, "numa": "off"}, "1"),
+    ({"threads": 4, "tensor_parallel": 2}, "2")])
+def test_vllm_on_cpus_is_split_over_the_nodes_it_is_spread_over(wish, ranks):
+    command = command_of(VLLM, runtime="vllm", **wish)
+    assert command[command.index("--tensor-parallel-size") + 1] == ranks
+    assert "--gpu-memory-utilization" not in command
+
+
+def test_whispers_server_has_the_plans_threads():
+    assert command_of(WHISPER, runtime="whisper", threads=4, arguments=["--language", "de"]) == [
+        "/opt/whisper-server", "--host", "127.0.0.1", "--port", "18080", "--threads", "4", "--processors", "1",
+        "--model", "/models/m/000000000000/m.gguf", "--no-gpu", "--language", "de"]
+    host = topology(gpus=[gpu(0)])
+    assert "--no-gpu" not in command_of(WHISPER, host, runtime="whisper", gpus=1)
+
+
+def test_whispers_model_may_be_one_that_is_on_the_host():
+    command = command_of(WHISPER, runtime="whisper", model={"name": "m"}, arguments=["--model", "/srv/ggml-base.bin"])
+    assert command.count("--model") == 1 and command[-1] == "/srv/ggml-base.bin"
+
+
+def test_a_python_packages_server_gets_the_users_words_alone():
+    words = ["--host", "127.0.0.1", "--port", "{port}", "--model", "{model_file}", "--cpu-threads={threads}"]
+    package = dict(WHISPER, package="a-server")
+    assert command_of(package, runtime="whisper", threads=4, arguments=words) == [
+        "/opt/whisper-server", "--host", "127.0.0.1", "--port", "18080", "--model", "/models/m/000000000000/m.gguf",
+        "--cpu-threads=4"]
+    with pytest.raises(PlanError, match="^chat-0: arguments has --host, which the plan sets for whisper.cpp's server"):
+        command_of(WHISPER, runtime="whisper", threads=4, arguments=words)
+
+
+def test_any_program_gets_its_own_words_filled_in():
+    words = ["/srv/app", "--port", "{port}", "--model", "{model_file}", "--threads={threads}", "{other}"]
+    assert command_of(None, runtime="command", threads=2, command=words, arguments=["-v"]) == [
+        "/srv/app", "--port", "18080", "--model", "/models/m/000000000000/m.gguf", "--threads=2", "{other}", "-v"]
+
+
+@pytest.mark.parametrize(("prefix", "numa", "words"), [
+    ("numactl", 1, ["/usr/bin/numactl", "--physcpubind=9-10", "--membind=1", "--"]),
+    ("numactl", "off", ["/usr/bin/numactl", "--physcpubind=1,9", "--"]),
+    ("taskset", 1, ["/usr/bin/taskset", "--cpu-list", "9-10"]),
+])
+@pytest.mark.parametrize("runtime", ["llama_cpp", "whisper", "vllm", "command"])
+def test_a_prefix_places_the_engine_where_the_plan_does(prefix, numa, words, runtime):
+    engine = {"path": "/opt/engine"}
+    plain = command_of(engine, runtime=runtime, threads=2, numa=numa)
+    assert command_of(engine, runtime=runtime, threads=2, numa=numa, prefix=prefix) == words + plain
+
+
+@pytest.mark.parametrize("runtime", ["llama_cpp", "vllm", "whisper", "container"])
+@pytest.mark.parametrize("engine", [None, {}, {"path": None}])
+def test_an_engine_that_is_not_known_is_said(runtime, engine):
+    with pytest.raises(PlanError, match="^chat-0: the engine of runtime %s is not known; role inference.host.runtime "
+                                        "sets it in runtime_engines.$" % runtime):
+        command_of(engine, runtime=runtime)
+
+
+@pytest.mark.parametrize("runtime", ["llama_cpp", "vllm"])
+def test_a_model_without_a_file_has_no_command_line(runtime):
+    with pytest.raises(PlanError, match="^chat-0: its model m has no file; give model.source and model.sha256.$"):
+        command_of({"path": "x"}, runtime=runtime, model={"name": "m"})
+
+
+def test_a_command_that_would_move_itself_is_refused():
+    words = ["/usr/bin/numactl", "--physcpubind=0-3", "/srv/app"]
+    with pytest.raises(PlanError, match=r"^chat-0: numactl has --physcpubind=0-3, and the plan gives it CPUs 1\.$"):
+        command_of(None, runtime="command", threads=1, command=words)
+
+
+def test_a_container_has_words_of_its_own():
+    assert command_of({"path": "/usr/bin/docker"}, runtime="container")[-1] == IMAGE

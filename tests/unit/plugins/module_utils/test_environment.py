@@ -1,11 +1,18 @@
 """The environment of an instance: the plan's variables, and what the user wrote."""
 
 import pytest
-from ansible_collections.inference.host.plugins.module_utils.environment import filled
+from ansible_collections.inference.host.plugins.module_utils.environment import (
+    filled,
+    filled_config,
+    with_model_file,
+)
+from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
 from plan_topologies import gpu, model, service, topology
 
 HOST = topology(sockets=2, cores=8, gpus=[gpu(1, 1), gpu(0, 0), gpu(2, 1, vendor="0x1002")])
+CPUS = topology(sockets=2, cores=8)
+ALONE = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
 
 
 def environment(host=HOST, **wish):
@@ -18,12 +25,16 @@ def environment(host=HOST, **wish):
 
 
 def test_llama_cpp_gets_its_threads_by_arguments():
-    assert environment(threads=4) == {}
+    assert environment(CPUS, threads=4) == {}
 
 
 @pytest.mark.parametrize("runtime", ["whisper", "command"])
 def test_other_runtimes_read_their_threads(runtime):
-    assert environment(runtime=runtime, threads=4) == {"OMP_NUM_THREADS": "4"}
+    assert environment(CPUS, runtime=runtime, threads=4) == {"OMP_NUM_THREADS": "4"}
+
+
+def test_who_has_no_gpu_sees_none_of_those_that_the_host_has():
+    assert environment(threads=4) == {"CUDA_VISIBLE_DEVICES": ""}
 
 
 @pytest.mark.parametrize(("wish", "threads", "bound", "gib"), [
@@ -35,14 +46,55 @@ def test_other_runtimes_read_their_threads(runtime):
     ({"threads": 2, "model": model(kv_bytes_per_token=1 << 20), "context": 4352}, "1", "0", "5"),
 ])
 def test_vllm_on_cpus_leaves_one_core_to_its_scheduler(wish, threads, bound, gib):
-    assert environment(runtime="vllm", **wish) == {
+    assert environment(CPUS, runtime="vllm", **wish) == dict(ALONE, **{
         "OMP_NUM_THREADS": threads, "VLLM_CPU_OMP_THREADS_BIND": bound, "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
-        "VLLM_CPU_KVCACHE_SPACE": gib}
+        "VLLM_CPU_KVCACHE_SPACE": gib})
+
+
+@pytest.mark.parametrize(("wish", "threads", "bound", "gib"), [
+    # 8 and 8 CPUs of two nodes, of which each rank leaves one.
+    ({"threads": 16}, "7", "0-6|8-14", "2"),
+    ({"threads": 16, "tensor_parallel": 2}, "7", "0-6|8-14", "2"),
+    ({"threads": 8, "numa": 0, "tensor_parallel": 2}, "3", "0-2|4-6", "2"),
+    # Memory of one rank goes to one node: then its user has said so.
+    ({"threads": 16, "tensor_parallel": 1}, "15", "0-14", "4"),
+    ({"threads": 4, "numa": 0, "tensor_parallel": 4}, "1", "0|1|2|3", "1"),
+    ({"threads": 4, "numa": 0, "tensor_parallel": 4, "model": model(kv_bytes_per_token=1 << 20), "context": 4352},
+     "1", "0|1|2|3", "2"),
+])
+def test_vllm_has_a_rank_for_each_node_that_it_is_spread_over(wish, threads, bound, gib):
+    found = environment(CPUS, runtime="vllm", **wish)
+    assert (found["OMP_NUM_THREADS"], found["VLLM_CPU_OMP_THREADS_BIND"], found["VLLM_CPU_KVCACHE_SPACE"]) == (
+        threads, bound, gib)
+
+
+def test_each_of_vllms_ranks_has_a_cpu():
+    with pytest.raises(PlanError, match=r"^chat-0: tensor_parallel is 3; it must be at most threads \(2\)\.$"):
+        environment(CPUS, runtime="vllm", threads=2, tensor_parallel=3)
+
+
+def test_what_vllm_takes_for_its_cache_is_in_the_sum():
+    wish = service(runtime="vllm", threads=2, model=model(kv_bytes_per_token=1 << 20), context=4352)
+    (instance,) = make_plan(CPUS, [wish])["instances"]
+    # 4352 MiB are five GiB.
+    assert instance["memory_mib"]["kv_cache"] == 5 * 1024
+    assert instance["host_memory_mib"] == sum(instance["memory_mib"].values())
 
 
 def test_vllm_on_gpus_binds_nothing_by_itself():
-    assert environment(runtime="vllm", gpus=1, threads=4) == {
-        "OMP_NUM_THREADS": "4", "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "0"}
+    assert environment(runtime="vllm", gpus=1, threads=4) == dict(ALONE, **{
+        "OMP_NUM_THREADS": "4", "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "0"})
+
+
+def test_gpus_that_may_not_copy_to_each_other_are_told_so():
+    linked = dict(HOST, nvidia={"smi": {
+        "gpus": [{"index": 0, "address": "0000:10:00.0"}, {"index": 1, "address": "0000:11:00.0"}],
+        "p2p_read": {"GPU0": {"GPU1": "OK"}, "GPU1": {"GPU0": "OK"}},
+        "topology": {"GPU0": {"GPU1": "NV4"}, "GPU1": {"GPU0": "NV4"}}}})
+    found = environment(HOST, runtime="vllm", gpus=2, threads=4)
+    assert (found["NCCL_P2P_DISABLE"], found["NCCL_SOCKET_IFNAME"]) == ("1", "lo")
+    trusted = environment(linked, runtime="vllm", gpus=2, threads=4)
+    assert trusted["NCCL_SOCKET_IFNAME"] == "lo" and "NCCL_P2P_DISABLE" not in trusted
 
 
 @pytest.mark.parametrize(("wish", "devices"), [({"gpus": 1}, "0"), ({"gpus": 2}, "0,1"), ({"gpus": 1, "numa": 1}, "1")])
@@ -58,7 +110,7 @@ def test_gpus_are_named_by_their_place_in_pci_order(wish, devices):
     ("speed", "2048", "1024", "512", "0.1", "3", "2000"), ("balanced", "4096", "512", "512", "0.2", "5", "4000"),
     ("quality", "8192", "256", "256", "0.3", "8", "6000")])
 def test_a_profile_is_told_to_the_application(profile, context, batch, ubatch, temperature, rag_k, max_context):
-    assert environment(profile=profile, threads=4) == {
+    assert environment(CPUS, profile=profile, threads=4) == {
         "LLAMACPP_PROFILE": profile, "LLAMACPP_CTX_SIZE": context, "LLAMACPP_BATCH_SIZE": batch,
         "LLAMACPP_UBATCH_SIZE": ubatch, "LLAMACPP_THREADS": "4", "LLAMACPP_TEMPERATURE": temperature,
         "LLAMACPP_RAG_K": rag_k, "LLAMACPP_MAX_CONTEXT": max_context}
@@ -79,6 +131,12 @@ def test_what_the_service_sets_itself_is_what_the_application_hears():
     ("{numa_nodes}", "1"),
     ("{gpus}", "0000:11:00.0"),
     ("{port}", "9000"),
+    ("{index}", "0"),
+    ("{config}", "/etc/inference.host/config/chat-0.json"),
+    ("{p2p}", "0"),
+    ("{gpu_memory_mib}", "0"),
+    # Rendering knows it.
+    ("{model_file}", "{model_file}"),
     ("-t {threads} -p {port} {threads}", "-t 4 -p 9000 4"),
     ('{"a": {threads}}', '{"a": 4}'),
     ("{{threads}}", "{4}"),
@@ -86,7 +144,7 @@ def test_what_the_service_sets_itself_is_what_the_application_hears():
     ("\\1 \\g<0> %s", "\\1 \\g<0> %s"),
 ])
 def test_names_in_braces_stand_for_the_plans_values(text, filled_in):
-    found = environment(threads=4, threads_batch=2, gpus=1, numa=1, port=9000, environment={"A": text})
+    found = environment(threads=4, threads_batch=2, gpus=1, numa=1, port=9000, config={}, environment={"A": text})
     assert found["A"] == filled_in
 
 
@@ -97,7 +155,8 @@ def test_a_value_is_not_filled_in_twice():
 
 
 def test_what_the_user_wrote_wins():
-    assert environment(runtime="whisper", threads=4, environment={"OMP_NUM_THREADS": "2"}) == {"OMP_NUM_THREADS": "2"}
+    wish = {"runtime": "whisper", "threads": 4, "environment": {"OMP_NUM_THREADS": "2"}}
+    assert environment(CPUS, **wish) == {"OMP_NUM_THREADS": "2"}
     assert environment(gpus=1, environment={"CUDA_VISIBLE_DEVICES": "GPU-1"})["CUDA_VISIBLE_DEVICES"] == "GPU-1"
 
 
@@ -106,3 +165,34 @@ def test_each_instance_has_its_own_environment():
     plan = make_plan(topology(cores=4), [wish], {"housekeeping_cores": 0})
     found = [instance["environment"] for instance in plan["instances"]]
     assert found == [{"A": "0-1:18080"}, {"A": "2-3:18081"}]
+
+
+# Commands and configurations
+
+
+def test_a_command_and_a_configuration_are_filled_in_too():
+    wish = service(runtime="command", threads=2, instances=2, gpus=0, command=["/srv/app", "{index}", "-t={threads}"],
+                   config={"port": "{port}", "at": ["{cpu_range}", "{gpus}", 7, None, True], "x": {"t": "t{threads}"}})
+    one, two = make_plan(topology(cores=4), [wish], {"housekeeping_cores": 0})["instances"]
+    assert (one["command"], two["command"]) == (["/srv/app", "0", "-t=2"], ["/srv/app", "1", "-t=2"])
+    # A text that is one name has the value itself, a number or a list.
+    assert two["config"] == {"port": 18081, "at": ["2-3", [], 7, None, True], "x": {"t": "t2"}}
+    assert two["config_file"] == "/etc/inference.host/config/chat-1.json"
+    assert two["environment_file"] == "/etc/inference.host/environment/chat-1.env"
+
+
+def test_without_a_configuration_there_is_no_file():
+    (instance,) = make_plan(CPUS, [service()])["instances"]
+    assert (instance["config"], instance["config_file"], instance["command"]) == (None, None, [])
+
+
+def test_values_keep_their_kind_only_where_they_stand_alone():
+    instance = {"gpus": ["a", "b"], "p2p": True, "gpu_memory_mib": 9, "threads": 2}
+    assert filled_config(["{gpus}", "{p2p}", "{gpu_memory_mib}", "{threads} "], instance) == [["a", "b"], True, 9, "2 "]
+    assert filled("{gpus} {p2p}", instance) == "a,b 1"
+
+
+def test_the_models_file_is_filled_in_where_it_is_known():
+    value = {"a": ["{model_file}", 1], "b": "-m {model_file}"}
+    assert with_model_file(value, "/m/x") == {"a": ["/m/x", 1], "b": "-m /m/x"}
+    assert with_model_file("{model_file}", None) == ""

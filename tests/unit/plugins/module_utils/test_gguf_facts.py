@@ -78,7 +78,7 @@ def test_a_file_has_facts_or_a_note(tmp_path):
     part = of_architecture("llama", **SMALL)
     part["values"].append(("split.count", "uint16", 2))
     cases = {
-        write_gguf(tmp_path / "part.gguf", tensors=TENSORS, **part): "is one of 2 parts of a model",
+        write_gguf(tmp_path / "part.gguf", tensors=TENSORS, **part): "split.no and split.count are 0 and 2",
         str(tmp_path / "missing.gguf"): "cannot be read: No such file or directory.",
         str(tmp_path / "m.safetensors"): "is no GGUF file",
         str(tmp_path / "broken.gguf"): "it ends too early",

@@ -94,9 +94,11 @@ def test_threads_for_batches_may_be_fewer():
 
 
 @pytest.mark.parametrize(("runtime", "numbers", "kv_cache"), [
-    ("llama_cpp", {}, 0), ("vllm", {}, 4096), ("vllm", {"kv_bytes_per_token": 10000}, 235), ("whisper", {}, 0)])
-def test_vllm_has_a_cache_of_its_own_default_where_nothing_is_known(runtime, numbers, kv_cache):
-    # 8192 x 3 x 10000 bytes are 234.375 MiB.
+    ("llama_cpp", {}, 0), ("vllm", {}, 4096), ("vllm", {"kv_bytes_per_token": 10000}, 1024),
+    ("vllm", {"kv_bytes_per_token": 50000}, 2048), ("whisper", {}, 0),
+    ("llama_cpp", {"kv_bytes_per_token": 10000}, 235)])
+def test_vllm_has_a_cache_of_its_own_default_and_whole_gib(runtime, numbers, kv_cache):
+    # 8192 x 3 x 10000 bytes are 234.375 MiB, x 50000 1171.875 MiB.
     (wish,) = check_services([service(runtime=runtime, context=8192, parallel=3, cache_ram_mib=100,
                                       model=model(weights_mib=1000, **numbers))])
     assert memory_parts(wish) == {"weights": 1000, "kv_cache": kv_cache, "compute": COMPUTE, "prompt_cache": 100}

@@ -29,7 +29,8 @@ def places(found):
 
 def test_a_plan_has_everything_that_others_rely_on():
     assert set(make_plan(topology(), [])) == {
-        "services", "instances", "housekeeping_cpus", "irq_cpus", "hugepages", "nginx", "settings", "warnings"}
+        "services", "instances", "device_groups", "housekeeping_cpus", "irq_cpus", "hugepages", "nginx", "settings",
+        "warnings"}
 
 
 def test_an_instance_has_everything_that_others_rely_on():
@@ -43,6 +44,10 @@ def test_an_instance_has_everything_that_others_rely_on():
         "memory_mib": {"weights": 0, "kv_cache": 0, "compute": 512, "prompt_cache": 1024}, "host_memory_mib": 1536,
         "gpu_memory_mib": 0, "hugepages_mib": 0, "environment": {}, "arguments": ["--seed", "1"],
         "context": 4096, "parallel": 1, "batch": 2048, "ubatch": 512, "cache_type": "f16", "cache_ram_mib": 1024,
+        "environment_file": "/etc/inference.host/environment/chat-0.env", "config": None, "config_file": None,
+        "command": [], "image": None, "container_port": None, "health": "/health", "prefix": "none", "load_mode": None,
+        "warm_up": False, "allocator": None, "memory_lock": None, "open_files": None, "tasks": None, "gpu_indexes": [],
+        "gpu_share": None, "p2p": False, "tensor_parallel": None,
     }
     assert set(reasons) == {"threads", "cpus", "numa", "port", "memory"}
     assert all(reasons.values())
@@ -59,12 +64,6 @@ def test_what_applies_has_its_reason_too():
 @pytest.mark.parametrize("missing", ["source", "sha256"])
 def test_a_model_that_is_not_to_be_deployed_has_no_file(missing):
     assert instances(topology(), service(model=model(**{missing: None})))["chat-0"]["model_file"] is None
-
-
-def test_services_are_told_with_what_their_units_need():
-    wish = service(nice=-5, io={"class": "idle"}, runtime="whisper")
-    assert make_plan(topology(), [wish])["services"] == [
-        {"name": "chat", "runtime": "whisper", "nice": -5, "io": {"class": "idle", "priority": 4}}]
 
 
 def test_no_services_are_a_plan_too():
@@ -137,6 +136,22 @@ def test_housekeeping_gives_way_to_threads_with_a_warning():
                                 "want 8 of the 8 physical cores."]
 
 
+@pytest.mark.parametrize(("wishes", "kept", "cpus"), [
+    ([{"cpu_share": 1, "numa": 0}], [8, 9], "0-7"), ([{"threads": 7, "numa": 0}], [0, 8], "1-7"),
+    ([{"cpu_share": 1, "numa": 1}], [0, 1], "8-15"),
+    ([{"cpu_share": 1, "numa": 1}, {"threads": 7, "numa": 0}], [0], "8-15"),
+])
+def test_housekeeping_goes_where_the_services_that_name_a_node_leave_room(wishes, kept, cpus):
+    services = [service("s%d" % number, **wish) for number, wish in enumerate(wishes)]
+    plan = make_plan(topology(sockets=2, cores=8), services)
+    assert (plan["housekeeping_cpus"], plan["instances"][0]["cpu_range"]) == (kept, cpus)
+
+
+def test_the_users_housekeeping_stays_where_it_is():
+    assert "numa is 0, whose free part is 7 CPUs" in refused(
+        topology(sockets=2, cores=8), service(cpu_share=1, numa=0), housekeeping_cores=2)
+
+
 def test_with_smt_a_core_for_each_instance_is_found_where_there_is_one():
     plan = make_plan(topology(cores=4, threads=2), [service(instances=4)], {"smt": True})
     assert [instance["cpus"] for instance in plan["instances"]] == [[0, 4], [1, 5], [2, 6], [3, 7]]
@@ -154,7 +169,7 @@ def test_both_services_of_a_large_speech_and_chat_host_fit_the_first_socket():
 def test_the_same_on_two_nodes_in_one_socket_is_refused():
     host = topology(nodes=2, cores=22, threads=2, memory_mib=262144)
     assert refused(host, service("whisper", threads=32, numa=0)).startswith(
-        "whisper-0: numa is 0, whose free part is 21 CPUs and 261632 MiB; the instance needs 32 and 1536;")
+        "whisper-0: numa is 0, whose free part is 22 CPUs and 261632 MiB; the instance needs 32 and 1536;")
 
 
 def test_the_plan_lists_the_highest_priority_first_and_among_equals_as_given():
@@ -266,11 +281,8 @@ def test_pages_take_memory_before_any_instance_is_placed():
 def test_nginx_works_on_the_housekeeping_cores():
     nginx = make_plan(topology(cores=16, threads=2), [service("a", instances=2, parallel=4), service("b")])["nginx"]
     assert (nginx["listen_port"], nginx["workers"], nginx["cpus"]) == (8080, 2, [0, 1, 16, 17])
-    assert nginx["upstreams"] == [
-        {"service": "a", "servers": [{"address": "127.0.0.1", "port": 18080, "max_conns": 4},
-                                     {"address": "127.0.0.1", "port": 18081, "max_conns": 4}]},
-        {"service": "b", "servers": [{"address": "127.0.0.1", "port": 18082, "max_conns": 1}]},
-    ]
+    assert [(upstream["service"], [(server["port"], server["max_conns"]) for server in upstream["servers"]])
+            for upstream in nginx["upstreams"]] == [("a", [(18080, 4), (18081, 4)]), ("b", [(18082, 1)])]
 
 
 @pytest.mark.parametrize(("cores", "policy", "workers", "port"), [

@@ -88,7 +88,7 @@ def test_gpus_are_given_once_and_a_bound_instance_is_at_its_gpus_node(host, serv
         if instance["gpus"] and instance["numa_policy"] == "bind":
             # A node by the user's own wish is bound to even where the GPU's is not known.
             assert {node_of[address] for address in instance["gpus"]} <= {*instance["numa_nodes"], None}
-        assert bool(instance["gpus"]) == ("CUDA_VISIBLE_DEVICES" in instance["environment"])
+        assert bool(instance["gpus"]) == bool(instance["environment"].get("CUDA_VISIBLE_DEVICES"))
 
 
 @MANY

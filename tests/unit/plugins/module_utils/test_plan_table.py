@@ -97,3 +97,10 @@ def test_the_summary_says_what_answers_where_and_how_fast():
         "chat answers at http://h1:80/chat/v1", "  Paris, of course.", "  12.3 tokens per second",
         "docs answers at http://h1:80/docs/v1", "  Yes", "  the engine gave no timings"]
     assert lines[: len(lines_of(plan))] == lines_of(plan)
+
+
+def test_of_what_completes_no_texts_is_said_where_it_is():
+    plan = make_plan(HOST, [service("ears", runtime="whisper"), service("chat"), service("app", runtime="command")])
+    lines = summary(plan, [answer("Yes")], "h1").split("\n")
+    assert lines[-5:] == ["ears is at http://h1:8080/ears", "chat answers at http://h1:8080/chat/v1", "  Yes",
+                          "  the engine gave no timings", "app is at http://h1:8080/app"]

@@ -3,17 +3,13 @@
 import copy
 
 import pytest
-from ansible_collections.inference.host.plugins.module_utils.engine import engine_command
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
-from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
 from ansible_collections.inference.host.plugins.module_utils.release import Release, release_file
+from ansible_collections.inference.host.plugins.module_utils.service_fields import PROFILES, SERVICE_FIELDS
 from ansible_collections.inference.host.plugins.module_utils.service_models import MODEL_FIELDS
 from ansible_collections.inference.host.plugins.module_utils.services import (
-    PLANNED_OPTIONS,
     POLICY_FIELDS,
     POLICY_VARIABLES,
-    PROFILES,
-    SERVICE_FIELDS,
     check_keys,
     check_policy,
     check_services,
@@ -21,7 +17,7 @@ from ansible_collections.inference.host.plugins.module_utils.services import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from plan_topologies import gpu, model, service, topology, wishes
+from plan_topologies import IMAGE, model, service, wishes
 
 CHAT = "inference_services[0] (chat)"
 
@@ -118,6 +114,37 @@ def test_what_was_checked_is_checked_again_to_the_same_and_the_input_stays(servi
         ("arguments", "--verbose", "'--verbose'"),
         ("arguments", ["--seed", 1], "a list"),
         ("arguments", ["--a\tb"], "a list"),
+        ("command", "serve", "'serve'"),
+        ("command", ["/srv/app", 1], "a list"),
+        ("image", "app:latest", "'app:latest'"),
+        ("image", "registry.example.org/app:1.0", "'registry.example.org/app:1.0'"),
+        ("image", "registry.example.org/app@sha256:" + "A" * 64,
+         "'registry.example.org/app@sha256:%s..." % ("A" * 24)),
+        ("image", "app@sha256:" + "a" * 64, "'app@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa..."),
+        ("image", IMAGE + "\n", "'registry.example.org/engines/serve@sha256:aaaaaaaaaaaaaa..."),
+        ("container_port", 0, "0"),
+        ("health", "health", "'health'"),
+        ("health", "/a b", "'/a b'"),
+        ("health", "/a;rm", "'/a;rm'"),
+        ("paths", [], "a list"),
+        ("paths", ["v1/"], "a list"),
+        ("paths", ["/v1/ {"], "a list"),
+        ("paths", "/", "'/'"),
+        ("prefix", "nice", "'nice'"),
+        ("load_mode", "lock", "'lock'"),
+        ("memory_lock", 0, "0"),
+        ("memory_lock", "all", "'all'"),
+        ("open_files", 63, "63"),
+        ("tasks", 0, "0"),
+        ("oom_score", -1001, "-1001"),
+        ("scheduling", "fifo", "'fifo'"),
+        ("restart", 5, "5"),
+        ("allocator", "libjemalloc.so", "'libjemalloc.so'"),
+        ("allocator", "/usr/lib/a.so:/usr/lib/b.so", "'/usr/lib/a.so:/usr/lib/b.so'"),
+        ("allocator", "/usr/lib/a b.so", "'/usr/lib/a b.so'"),
+        ("config", "{}", "'{}'"),
+        ("warm_up", 1, "1"),
+        ("tensor_parallel", 0, "0"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name_with_what_is_allowed(key, value, shown):
@@ -143,7 +170,10 @@ def test_what_is_allowed_is_said_in_words(key, allowed):
     [("instances", 1024), ("threads", 4096), ("cpu_share", 1), ("cpu_share", 1e-6), ("numa", 0), ("numa", "off"),
      ("port", 1), ("port", 65535), ("context", 128), ("cache_ram_mib", 0), ("nice", -20), ("priority", -1000),
      ("environment", {"_a1": "it's 50% of \"$x\"; é"}), ("arguments", ["", "a b"]), ("profile", "speed"),
-     ("instances", "per_numa_node"), ("hugepages_mib", 0), ("gpus", 64)],
+     ("instances", "per_numa_node"), ("hugepages_mib", 0), ("gpus", 64), ("health", "tcp"), ("health", "/"),
+     ("paths", ["/", "/v1/models", "/~x/.well-known/"]), ("prefix", "taskset"), ("load_mode", "mmap+mlock"),
+     ("memory_lock", "infinity"), ("memory_lock", 1), ("oom_score", -1000), ("oom_score", 1000), ("warm_up", True),
+     ("allocator", "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"), ("config", {}), ("open_files", 64), ("tasks", 1)],
 )
 def test_values_at_the_bounds_are_taken(key, value):
     assert check_services([service(**{key: value})])[0][key] == value
@@ -171,7 +201,7 @@ def test_plain_names_are_taken(name):
     ("thread", "did you mean threads?"),
     ("cpu-share", "did you mean cpu_share?"),
     ("parrallel", "did you mean parallel?"),
-    ("zzz", "allowed are arguments, batch, cache_ram_mib"),
+    ("zzz", "allowed are allocator, arguments, batch, cache_ram_mib"),
     (1, "allowed are"),
 ])
 def test_an_unknown_key_is_refused_with_a_suggestion(key, hint):
@@ -181,7 +211,7 @@ def test_an_unknown_key_is_refused_with_a_suggestion(key, hint):
 
 def test_an_unknown_runtime_is_refused():
     assert refused(service(runtime="vllmm")) == (
-        "inference_services[0].runtime is 'vllmm'; it must be one of llama_cpp, vllm, whisper, command.")
+        "inference_services[0].runtime is 'vllmm'; it must be one of llama_cpp, vllm, whisper, command, container.")
 
 
 @pytest.mark.parametrize(("given_", "shown"), [(None, "None"), ({}, "a mapping"), ("chat", "'chat'"), (3, "3")])
@@ -214,7 +244,8 @@ def test_a_micro_batch_fits_its_batch():
 
 def test_long_values_are_cut():
     assert refused(service(runtime="x" * 1000)) == (
-        "inference_services[0].runtime is '%s...; it must be one of llama_cpp, vllm, whisper, command." % ("x" * 56))
+        "inference_services[0].runtime is '%s...; it must be one of llama_cpp, vllm, whisper, command, "
+        "container." % ("x" * 56))
     assert "runtime is '%s';" % ("x" * 58) in refused(service(runtime="x" * 58))
 
 
@@ -262,7 +293,37 @@ def test_io_has_a_class_and_a_priority():
         assert refused(service(io=io)) == CHAT + sentence
 
 
-# GPUs and arguments
+@pytest.mark.parametrize(("scheduling", "sentence"), [
+    ({}, ".scheduling.policy is missing; it must be one of other, batch, idle, fifo, rr."),
+    ({"policy": "deadline"}, ".scheduling.policy is 'deadline'; it must be one of other, batch, idle, fifo, rr."),
+    ({"policy": "fifo"}, ".scheduling.priority is None and its policy is fifo; give a priority from 1 to 99."),
+    ({"policy": "rr", "priority": 0}, ".scheduling.priority is 0; it must be a whole number from 1 to 99."),
+    ({"policy": "batch", "priority": 1},
+     ".scheduling.priority is 1 and its policy is batch; only fifo and rr have a priority."),
+])
+def test_only_real_time_scheduling_has_a_priority(scheduling, sentence):
+    assert refused(service(scheduling=scheduling)) == CHAT + sentence
+    assert check_services([service(scheduling={"policy": "fifo", "priority": 99})])
+    assert check_services([service(scheduling={"policy": "idle"})])[0]["scheduling"] == {
+        "policy": "idle", "priority": None}
+
+
+@pytest.mark.parametrize(("wish", "numbers"), [
+    ({}, (2, 60, 20, 600)), ({"delay_seconds": 90}, (90, 90, 20, 600)), ({"tries": 3}, (2, 60, 3, 600)),
+    ({"delay_seconds": 1, "max_delay_seconds": 1, "within_seconds": 9}, (1, 1, 20, 9))])
+def test_restarts_are_completed(wish, numbers):
+    names = ("delay_seconds", "max_delay_seconds", "tries", "within_seconds")
+    assert check_services([service(restart=wish)])[0]["restart"] == dict(zip(names, numbers, strict=True))
+
+
+def test_a_delay_grows_and_does_not_shrink():
+    assert refused(service(restart={"delay_seconds": 9, "max_delay_seconds": 8})) == (
+        CHAT + ".restart.max_delay_seconds is 8; it must be at least delay_seconds (9).")
+    assert refused(service(restart={"delay_second": 9})) == (
+        CHAT + ".restart.delay_second is not known; did you mean delay_seconds?")
+
+
+# GPUs
 
 
 @pytest.mark.parametrize(("wish", "gpus"), [({}, 0), ({"gpus": 2}, 2), ({"instances": "per_gpu"}, 1),
@@ -280,21 +341,6 @@ def test_one_instance_a_gpu_has_one_gpu_unless_it_says_more(wish, gpus):
 ])
 def test_wishes_that_contradict_each_other_are_refused(wish, sentence):
     assert refused(service(**wish)) == CHAT + sentence
-
-
-@pytest.mark.parametrize("word", ["--threads", "-t", "--ctx-size=4096", "-ngl", "--numa", "--api-key"])
-def test_an_argument_that_the_plan_sets_is_refused(word):
-    assert refused(service(arguments=["--seed", "1", word])) == (
-        CHAT + ".arguments has %s; the plan sets that, use the service's own key for it." % word)
-    assert check_services([service(arguments=[word], runtime="command")])[0]["arguments"] == [word]
-
-
-def test_every_option_that_the_engine_gets_from_the_plan_is_one_of_those():
-    instance = make_plan(topology(sockets=2, gpus=[gpu(0)]), [service(gpus=1, model=model(layers=4, weights_mib=9))])
-    command = engine_command(instance["instances"][0], "llama-server", "/models")
-    own = {word for word in command if word.startswith("--")} - {"--metrics", "--offline"}
-    assert all(word.startswith("-") for word in PLANNED_OPTIONS)
-    assert own - PLANNED_OPTIONS == set() and {"--numa", "--gpu-layers"} <= own
 
 
 # Models
@@ -410,6 +456,15 @@ def test_whatever_is_written_is_taken_or_refused_in_one_sentence(junk):
 
 
 # Keys
+
+
+@pytest.mark.parametrize("runtime", ["vllm", "whisper", "command", "container"])
+def test_a_key_that_would_not_stay_secret_is_refused(runtime):
+    with pytest.raises(PlanError) as error:
+        check_keys(check_services([service("chat", runtime=runtime)]), {"chat": "not-a-real-key"})
+    assert str(error.value) == (
+        "service_api_keys has a key for chat, whose runtime %s takes none that stays secret; leave it out and set "
+        "nginx_clients, so that nginx asks for keys in front." % runtime)
 
 
 def test_keys_belong_to_services_and_are_one_line():

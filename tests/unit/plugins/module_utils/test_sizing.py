@@ -57,8 +57,10 @@ def checked_sum(host, *services, keep=0, smt=False):
 
 
 def kept(host, *services, wish=None, smt=False):
+    """(cores, warning)"""
     services, counts = counted(host, services)
-    return housekeeping_count(wish, services, counts, room_of(host, smt))
+    count, _spare, warning = housekeeping_count(wish, services, counts, room_of(host, smt))
+    return count, warning
 
 
 # Instances
@@ -124,6 +126,18 @@ def test_a_quota_is_named_where_it_is_what_limits_the_host(quota, smt, words):
 ])
 def test_the_default_is_kept_where_the_services_leave_room(host, services, count):
     assert kept(host, *services) == (count, None)
+
+
+@pytest.mark.parametrize(("services", "spare"), [
+    ([], {0: 8, 1: 8}), ([service(threads=9)], {0: 8, 1: 8}), ([service(threads=5, numa=1)], {0: 8, 1: 3}),
+    ([service(threads=2, numa=1, instances=2), service("b", cpu_share=0.5, numa=1)], {0: 8, 1: 0}),
+    ([service(threads=3, instances="per_numa_node")], {0: 5, 1: 5}), ([service(threads=20, numa=0)], {0: 0, 1: 8}),
+    ([service(numa=0)], {0: 8, 1: 8}),
+])
+def test_of_a_node_that_services_name_is_kept_what_they_leave(services, spare):
+    services, counts = counted(TWO, services)
+    assert housekeeping_count(None, services, counts, room_of(TWO))[1] == spare
+    assert housekeeping_count(2, services, counts, room_of(TWO))[1] is None
 
 
 @pytest.mark.parametrize(("host", "services", "count", "wanted"), [
@@ -286,6 +300,13 @@ def test_one_instance_a_node_has_no_more_than_the_smallest_node_has():
     ([gpu(0, None), gpu(1, 0)], [service("a", gpus=1)], 8),
     ([gpu(0, 0)], [service("a", gpus=1, numa="off")], 16),
     ([gpu(0, 0)], [service("a", gpus=1, numa=1)], 8),
+    # Beside one that says its size, where it can come to the same node.
+    ([gpu(0, 0), gpu(1, 0)], [service("a", gpus=1), service("b", gpus=1, threads=6)], 2),
+    ([gpu(0, 0), gpu(1, 1)], [service("a", gpus=1), service("b", gpus=1, threads=6)], 8),
+    ([gpu(0, 0), gpu(1, 0)], [service("a", gpus=1), service("b", gpus=1, threads=6, numa="off")], 8),
+    ([gpu(0, 0), gpu(1, 0), gpu(2, 0)], [service("a", gpus=1), service("b", gpus=1, threads=2, instances=2)], 4),
+    ([gpu(0, 0), gpu(1, 0), gpu(2, 0)], [service("a", gpus=1), service("b", gpus=1, threads=5), service(
+        "c", gpus=1, threads=1)], 2),
 ])
 def test_instances_with_gpus_have_no_more_than_the_nodes_of_these_give(gpus, services, threads):
     assert wanted(topology(sockets=2, cores=8, gpus=gpus), *services)["a"] == threads

@@ -311,3 +311,40 @@ def test_acs_of_the_bridges_above_gpus(tree_folder):
     answer = read_topology(root)
     assert answer["iommu"]["acs"] == [{"address": "0000:00:01.0", "enabled": ["request_redirect"]}]
     assert answer["notes"]["iommu.acs"].startswith("The ACS bits of 1 of 2 bridges")
+
+
+# Groups of devices
+
+
+def test_groups_of_character_devices_are_those_of_the_kernel(tree_folder):
+    Machine().write(tree_folder)
+    write_files(tree_folder, {"proc/devices": (
+        "Character devices:\n  1 mem\n  4 /dev/vc/0\n  4 tty\n195 nvidia\n195 nvidiactl\n234 nvidia-uvm\n\n"
+        "Block devices:\n  7 loop\n259 blkext\n")})
+    topology = read_topology(tree_folder)
+    assert topology["device_groups"] == ["/dev/vc/0", "mem", "nvidia", "nvidia-uvm", "nvidiactl", "tty"]
+    assert "device_groups" not in topology["notes"]
+
+
+@pytest.mark.parametrize("text", [None, "", "Block devices:\n  7 loop\n", "Character devices:\n", "?!junk"])
+def test_groups_that_are_not_told_are_null_with_a_reason(tree_folder, text):
+    Machine().write(tree_folder)
+    os.unlink(os.path.join(tree_folder, "proc/devices"))
+    if text is not None:
+        write_files(tree_folder, {"proc/devices": text})
+    topology = read_topology(tree_folder)
+    assert topology["device_groups"] is None
+    assert topology["notes"]["device_groups"].startswith("Not known: /proc/devices")
+
+
+# Files that somebody wants to be there
+
+
+def test_files_are_looked_for_where_they_are_asked_for(tree_folder):
+    Machine().write(tree_folder)
+    write_files(tree_folder, {"usr/lib/libjemalloc.so.2.1": "x"})
+    os.symlink("libjemalloc.so.2.1", os.path.join(tree_folder, "usr/lib/libjemalloc.so.2"))
+    os.symlink("gone", os.path.join(tree_folder, "usr/lib/broken.so"))
+    paths = ["/usr/lib/libjemalloc.so.2", "/usr/lib/broken.so", "/usr/lib", "/usr/bin/numactl"]
+    assert read_topology(tree_folder, look_for=paths)["files"] == dict(zip(paths, (True, False, False, False)))
+    assert read_topology(tree_folder)["files"] == {}

@@ -9,6 +9,7 @@ from ansible_collections.inference.host.plugins.module_utils.units import (
     action_needed,
     credentials,
     effective,
+    is_enabled,
     memory_policy,
     parse_show,
     placement_fault,
@@ -60,6 +61,12 @@ def test_each_unit_has_its_properties():
 @pytest.mark.parametrize("text", ["", "\n", "Failed to connect to bus: No such file or directory\n", "MainPID=0\n"])
 def test_no_answer_is_no_unit(text):
     assert parse_show(text) == {}
+
+
+@pytest.mark.parametrize(("state", "enabled"), [
+    ("enabled", True), ("generated", True), ("disabled", False), ("", False)])
+def test_what_starts_at_boot_is_enabled(state, enabled):
+    assert is_enabled({"UnitFileState": state}) is enabled
 
 
 def test_the_wanted_revision_is_found_among_other_variables():
@@ -156,23 +163,55 @@ def test_a_field_of_a_status_is_found_by_its_whole_name():
     assert status_field("", "Name") is None
 
 
+FREE = {"unit": "chat@0.service", "cpus": [0, 1, 3], "numa_policy": "none", "numa_range": "0-1"}
+BOUND = dict(FREE, numa_policy="bind", numa_range="1")
+
+
 def test_this_process_is_where_the_kernel_says_it_is():
     with open("/proc/self/status", encoding="utf-8") as handle:
         status = handle.read()
     allowed = os.sched_getaffinity(0)
-    assert placement_fault("u", allowed, status) is None
-    assert placement_fault("u", allowed | {4000}, status)
+    assert placement_fault(dict(FREE, cpus=list(allowed)), status) is None
+    assert placement_fault(dict(FREE, cpus=[*allowed, 4000]), status)
 
 
 @pytest.mark.parametrize("cpus", [[0, 1, 3], [3, 1, 0]])
 def test_the_planned_cpus_are_no_fault(cpus):
-    assert placement_fault("u", cpus, STATUS) is None
+    assert placement_fault(dict(FREE, cpus=cpus), STATUS, "00400000 default heap") is None
 
 
 @pytest.mark.parametrize(("cpus", "shown"), [([0, 1], "0-1"), ([0, 1, 2, 3], "0-3"), ([2], "2")])
 def test_other_cpus_are_a_fault_with_both_lists(cpus, shown):
-    assert placement_fault("chat@0.service", cpus, STATUS) == (
+    assert placement_fault(dict(FREE, cpus=cpus), STATUS) == (
         "chat@0.service runs on CPUs 0-1,3; the plan says %s: its cpuset or CPUAffinity= did not take effect." % shown)
+
+
+@pytest.mark.parametrize(("instance", "policy"), [
+    (FREE, "default"), (BOUND, "bind:1"), (BOUND, "bind=static:1"),
+    (dict(FREE, numa_policy="interleave"), "interleave:0-1"),
+])
+def test_the_planned_memory_policy_is_no_fault(instance, policy):
+    assert placement_fault(instance, STATUS, "00400000 %s heap" % policy) is None
+
+
+@pytest.mark.parametrize(("instance", "policy", "wanted"), [
+    (FREE, "bind:0", "default"), (BOUND, "default", "bind:1"), (BOUND, "bind:0", "bind:1"),
+])
+def test_another_memory_policy_is_a_fault(instance, policy, wanted):
+    assert placement_fault(instance, STATUS, "00400000 %s heap" % policy) == (
+        "chat@0.service runs with the memory policy %s; the plan says %s: its NUMAPolicy= did not take effect." % (
+            policy, wanted))
+
+
+def test_memory_nodes_that_are_withheld_are_a_fault():
+    one_node = STATUS.replace("Mems_allowed_list:\t0-1", "Mems_allowed_list:\t0")
+    assert placement_fault(BOUND, one_node, "00400000 bind:1 heap") == (
+        "chat@0.service may use memory of NUMA nodes 0; the plan says 1: a cpuset above it withholds 1.")
+    assert placement_fault(FREE, one_node, "00400000 default heap") is None  # where it runs is all the same
+
+
+def test_what_the_kernel_does_not_tell_is_no_fault():
+    assert placement_fault(BOUND, "") is placement_fault(BOUND, STATUS) is None
 
 
 @pytest.mark.parametrize(("text", "policy"), [

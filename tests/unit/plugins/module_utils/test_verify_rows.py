@@ -31,20 +31,25 @@ def setting(status="ok", before="10", **more):
 
 
 def instance(number, cpus, policy, **more):
-    return {"unit": f"inference-chat@{number}.service", "action": None, "enabled": False, "state": "active",
+    return {"unit": f"inference-chat@{number}.service", "action": None, "moved": None, "enabled": False,
+            "state": "active",
             "effective_cpus": cpus, "effective_memory_nodes": "0-1", "memory_policy": policy, **more}
 
+
+ENGINE = {"runtime": "llama_cpp", "title": "llama.cpp", "path": "/opt/e/bin/llama-server", "found": True, "build": 9000,
+          "version": "0.1.0", "options": [], "missing": [], "problem": ""}
 
 GOOD = {
     "failure": {}, "unreachable": False,
     "settings": {"results": [{"item": "memory", "results": [setting(persisted=True)], "diff": []}]},
-    "engine": {"stat": {"exists": True}}, "engine_path": "/opt/e/bin/llama-server",
-    "models": [{"name": "m", "release": "abc", "status": "present", "needed": False}],
+    "engine": {"engines": {"llama_cpp": ENGINE}},
+    "models": [{"name": "m", "release": "abc", "status": "present", "needed": False, "missing": [], "current": True}],
     "unit_files": {"changed_paths": [], "diff": []}, "unit_paths": [UNIT],
     "instances": {"stopped": [], "instances": [instance(0, "2-4", "bind:0"), instance(1, "8", "default")]},
-    "nginx_files": {"changed_paths": [], "diff": []}, "nginx_paths": ["/etc/nginx/nginx.conf"],
-    "nginx_unit": {"status": {"ActiveState": "active", "UnitFileState": "enabled"}},
-    "nginx_loaded": {"status": 200, "content": "0123456789abcdef\n"}, "nginx_revision": "0123456789abcdef",
+    "nginx": {"changed_paths": [], "diff": [], "paths": ["/etc/nginx/nginx.conf"],
+              "unit": {"ActiveState": "active", "UnitFileState": "enabled"}, "loaded": "0123456789abcdef",
+              "revision": "0123456789abcdef", "unregistered": [], "registry_loaded": True, "open_files": 8704,
+              "wanted_open_files": 8704, "notes": []},
 }
 
 
@@ -67,7 +72,7 @@ def entry(path, before, after, suffix=""):
 
 
 def test_settings_alone_say_nothing_of_what_serves():
-    seen = rows(scope="settings", engine={}, models=[], unit_files={}, instances={}, nginx_files={}, nginx_unit={})
+    seen = rows(scope="settings", engine={}, models=[], unit_files={}, instances={}, nginx={})
     assert [(row["area"], row["status"]) for row in seen] == [("memory", "ok")]
 
 
@@ -142,10 +147,12 @@ def test_a_file_that_should_not_be_there_is_drift():
          "not enabled: it would not start at boot")]),
     (instance(0, "2-4", "bind:0", action="restart"), [
         ("inference-chat@0.service", "runs as written", "runs with older files or key", "yes", "drift", "-")]),
-    (instance(0, "0-15", "bind:0"), [
+    (instance(0, "0-15", "bind:0", action="restart", moved="runs elsewhere"), [
         ("inference-chat@0.service CPUs", "2-4", "0-15", "-", "drift", "-")]),
     (instance(0, "2-4", "default"), [
         ("inference-chat@0.service memory policy", "bind:0", "default", "-", "drift", "-")]),
+    (instance(0, "2-4", "bind:0", effective_memory_nodes="1", action="restart", moved="a node is withheld"), [
+        ("inference-chat@0.service memory nodes", "0", "1", "-", "drift", "a cpuset above it withholds 0")]),
     (instance(0, "2,3,4", None), [
         ("inference-chat@0.service memory policy", "bind:0", "-", "-", "not_applicable",
          "the kernel tells no memory policy of this process")]),
@@ -163,31 +170,52 @@ def test_an_instance_of_no_service_is_drift():
 
 
 @pytest.mark.parametrize(("changes", "expected"), [
-    ({"nginx_unit": {"status": {"ActiveState": "inactive", "UnitFileState": "disabled"}}},
+    ({"unit": {"ActiveState": "inactive", "UnitFileState": "disabled"}},
      ("nginx.service", "active", "inactive", "no", "drift", "not enabled: it would not start at boot")),
-    ({"nginx_unit": {"msg": "Could not find the requested service nginx"}},
-     ("nginx.service", "active", "-", "-", "refused", "Could not find the requested service nginx")),
-    ({"nginx_loaded": {"status": 200, "content": "another"}},
-     ("loaded configuration", "0123456789ab", "another", "-", "drift", "-")),
-    ({"nginx_loaded": {"status": -1, "msg": "connection refused"}},
-     ("loaded configuration", "0123456789ab", "no answer", "-", "drift", "connection refused")),
-    ({"nginx_loaded": {"unreachable": True, "msg": "no route"}},
-     ("loaded configuration", "0123456789ab", "-", "-", "unreachable", "no route")),
+    ({"unit": {}}, ("nginx.service", "active", "-", "no", "drift", "not enabled: it would not start at boot")),
+    ({"loaded": "another"}, ("loaded configuration", "0123456789ab", "another", "-", "drift", "-")),
+    ({"loaded": ""}, ("loaded configuration", "0123456789ab", "no answer", "-", "drift", "-")),
+    ({"revision": "", "loaded": ""}, ("loaded configuration", "-", "no answer", "-", "drift", "-")),
+    ({"unregistered": ["chat 1"]},
+     ("instance chat 1", "registered", "not registered", "-", "drift", "nginx does not send to it")),
+    ({"registry_loaded": False}, ("registered instances", "loaded", "not loaded", "-", "drift", "-")),
+    ({"open_files": 1024}, ("open files of a worker", "8704", "1024", "-", "partial", "a limit above nginx keeps it")),
+    ({"changed_paths": ["/etc/nginx/inference/old.server"], "diff": [
+        entry("/etc/nginx/inference/old.server", "file, mode 0644\n", "", " (attributes)")]},
+     ("/etc/nginx/inference/old.server", "not there", "there", "no", "drift", "-")),
 ])
 def test_nginx(changes, expected):
-    assert wrong(**changes) == [("nginx", *expected)]
+    assert wrong(nginx=dict(GOOD["nginx"], **changes)) == [("nginx", *expected)]
+
+
+def test_what_nginx_has_to_leave_out_is_no_drift():
+    found = rows(nginx=dict(GOOD["nginx"], notes=["OCSP stapling is left out: nobody to ask."], open_files=None))
+    assert [(row["status"], row["note"]) for row in found if row["status"] != "ok"] == [
+        ("not_applicable", "OCSP stapling is left out: nobody to ask.")]
 
 
 def test_models_and_engine():
-    lost = {"name": "m", "release": "abc", "status": "would_install", "needed": True}
-    assert wrong(models=[lost]) == [("model", "m", "abc", "not there", "no", "drift", "-")]
-    assert wrong(models=[dict(lost, needed=False)])[0][3] == "there, but not the current release"
-    assert wrong(engine={"stat": {"exists": False}})[0][:4] == (
-        "runtime", "llama.cpp", "/opt/e/bin/llama-server", "not there")
+    lost = {"name": "m", "release": "abc", "status": "would_install", "needed": True, "missing": ["a.gguf", "b.json"],
+            "current": False}
+    assert wrong(models=[lost]) == [("model", "m", "abc", "not there", "no", "drift", "a.gguf, b.json")]
+    there = dict(lost, needed=False, missing=[])
+    assert wrong(models=[there])[0][3] == "there, but not the current release"
+    assert wrong(models=[dict(there, current=True)])[0][3] == "there, but with another manifest"
 
 
-@pytest.mark.parametrize("key", ["settings", "engine", "unit_files", "instances", "nginx_files", "nginx_unit",
-                                 "nginx_loaded"])
+@pytest.mark.parametrize(("change", "found", "note"), [
+    ({"found": False}, "not there", "-"),
+    ({"found": False, "problem": "llama.cpp does not work."}, "not there", "llama.cpp does not work."),
+    ({"problem": "llama.cpp is build 9000."}, "/opt/e/bin/llama-server build 9000", "llama.cpp is build 9000."),
+    ({"missing": ["a@sha256:0"], "build": None}, "/opt/e/bin/llama-server", "not on the host: a@sha256:0"),
+])
+def test_an_engine_that_is_missing_or_cannot_be_used_is_named(change, found, note):
+    engine = dict(ENGINE, **change)
+    assert wrong(engine={"engines": {"llama_cpp": engine}}) == [
+        ("runtime", "llama.cpp", "/opt/e/bin/llama-server", found, "no", "drift", note)]
+
+
+@pytest.mark.parametrize("key", ["settings", "engine", "unit_files", "instances", "nginx"])
 @pytest.mark.parametrize(("answer", "status", "note"), [
     ({}, "refused", "it was not read"),
     ({"msg": "no such module"}, "refused", "no such module"),
@@ -228,7 +256,7 @@ def test_secrets_are_in_no_row():
     key = "key-5e0f1c"
     diff = [entry(UNIT, f"ExecStart=/x --api-key {'y' * LONGEST}{key}\n", f"ExecStart=/x {key}\n")]
     found = rows(secrets=[key, "", key[:6]], unit_files={"changed_paths": [UNIT], "diff": diff},
-                 nginx_loaded={"status": -1, "msg": f"refused {key}"})
+                 nginx={"msg": f"refused {key}"})
     assert "(not shown)" in str(found) and key not in str(found) and "5e0f1c" not in str(found)
     # No part of it, where a text is cut.
     assert key[:6] not in str(found)
@@ -245,5 +273,5 @@ def test_the_first_line_that_differs(before, after, expected):
 
 
 def test_every_status_is_a_known_one():
-    found = rows(settings={"msg": "x"}, nginx_loaded={"unreachable": True})
+    found = rows(settings={"msg": "x"}, nginx={"unreachable": True})
     assert {row["status"] for row in found} <= set(STATUSES)

@@ -49,7 +49,7 @@ def test_every_key_is_documented_and_every_documented_key_is_there(tmp_path):
 
 def test_documentation_is_complete():
     documentation = yaml.safe_load(module_topology.DOCUMENTATION)
-    assert set(documentation["options"]) == {"root"}
+    assert set(documentation["options"]) == {"root", "look_for"}
     assert documentation["version_added"] == "0.1.0"
     assert all(
         "inference.host.topology" in task or "debug" in str(task) for task in yaml.safe_load(module_topology.EXAMPLES)
