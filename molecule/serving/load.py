@@ -166,8 +166,8 @@ class Load:
     async def run(self, streams, plain):
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.stopped.set)
-        await asyncio.gather(*(self.client("stream") for _ in range(streams)),
-                             *(self.client("plain") for _ in range(plain)))
+        await asyncio.gather(*(self.client("stream") for _number in range(streams)),
+                             *(self.client("plain") for _number in range(plain)))
 
 
 def main():

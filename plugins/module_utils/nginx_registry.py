@@ -162,7 +162,7 @@ class Registry:
         if not program:
             return
         check = subprocess.run([program, "-t", "-q"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True)
+                               stderr=subprocess.STDOUT, text=True, check=False)
         if check.returncode:
             raise RegistryError("nginx refuses its configuration and works on with the old one: %s" % (
                 " ".join(check.stdout.split())))
@@ -318,14 +318,14 @@ def _lock(path, seconds):
     """Hold the lock file `path`; wait for it as many seconds, or with None without end."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    deadline = None if seconds is None else time.monotonic() + seconds
+    deadline = time.monotonic() + (seconds or 0)
     try:
         while True:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if seconds is None else fcntl.LOCK_NB))
                 break
             except BlockingIOError:
-                if deadline is not None and time.monotonic() > deadline:
+                if time.monotonic() > deadline:
                     raise RegistryError("another call has held %s for %d s" % (path, seconds)) from None
                 time.sleep(POLL_SECONDS)
         yield
@@ -344,10 +344,10 @@ def main(words):
         if command == "wait" and len(rest) == 3:
             return wait(int(rest[0]), int(rest[1]), rest[2])
         if command == "register" and len(rest) == 2:
-            print(register(registry, _name(rest[0]), int(rest[1])))
+            sys.stdout.write(register(registry, _name(rest[0]), int(rest[1])) + "\n")
             return 0
         if command == "drain" and len(rest) == 4:
-            print(drain(registry, _name(rest[0]), int(rest[1]), int(rest[2]), int(rest[3])))
+            sys.stdout.write(drain(registry, _name(rest[0]), int(rest[1]), int(rest[2]), int(rest[3])) + "\n")
             return 0
     except (RegistryError, OSError) as error:
         return "inference-instance %s: %s" % (" ".join(words), error)
@@ -363,4 +363,4 @@ def _name(service):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))

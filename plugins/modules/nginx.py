@@ -92,8 +92,6 @@ options:
   key:
     description: Private key of the certificate. It must exist and be closed to other users.
     type: path
-    # It is a path.
-    no_log: false
   stapling:
     description: Whether OCSP answers are stapled, where the certificate says whom to ask.
     type: bool

@@ -42,16 +42,17 @@ PLAYBOOK = """
 """
 
 
-def plan(instances=2, slots=1, health="/health", paths=SERVED):
+def plan(instances=2, slots=1, health="/health", paths=tuple(SERVED)):
     """The plan's `nginx` of one service."""
     servers = [{"index": index, "unit": f"inference-chat@{index}.service", "address": "127.0.0.1", "port": port,
                 "max_conns": slots} for index, port in enumerate(ENGINES[:instances])]
     return {"balances": "instances", "listen_port": PORT, "workers": 2, "cpus": [0],
             "longest_answer_seconds": SHORTEST_SECONDS,
-            "upstreams": [{"service": "chat", "health": health, "paths": paths, "prefix": "", "servers": servers}]}
+            "upstreams": [{"service": "chat", "health": health, "paths": list(paths), "prefix": "",
+                           "servers": servers}]}
 
 
-def render(folder, inventories=INVENTORIES, arguments=(), planned=False, **variables):
+def render(folder, inventories=tuple(INVENTORIES), arguments=(), planned=False, **variables):
     """Return what role nginx would write, {host: [{path, content, mode}]}; `planned`: of recorded hosts."""
     playbook = Path(folder, "render.yml")
     playbook.write_text("---" + PLAYBOOK, encoding="utf-8")

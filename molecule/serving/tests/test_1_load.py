@@ -131,7 +131,7 @@ def test_an_engine_is_killed(load, ask, wait_until):
 
 
 def test_a_host_is_stopped(load, ask, lab, wait_until):
-    container = "inference-host-serving-lab2"
+    container = f"inference-host-{os.environ['INFERENCE_LAB_ID']}-lab2"
     prefix = [] if os.geteuid() == 0 else ["sudo"]
     with load.event("stop a host"):
         moment = time.time()

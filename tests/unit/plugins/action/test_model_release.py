@@ -266,5 +266,3 @@ def test_two_runs_at_once_install_it_once(host, start_module):
     assert sorted((result["status"], result["changed"]) for result in results) == [
         ("installed", True), ("present", False)]
     assert host.state() == INSTALLED
-
-

@@ -19,8 +19,8 @@ def planned(host=None, **wish):
     return make_plan(host or topology(sockets=2), [service(**wish)])["instances"][0]
 
 
-def words(engine=PODMAN, path=FOLDER + "/m.gguf", **wish):
-    return container_command(planned(**wish), engine, path)
+def words(engine=None, path=FOLDER + "/m.gguf", **wish):
+    return container_command(planned(**wish), engine or PODMAN, path)
 
 
 def values(command, option):

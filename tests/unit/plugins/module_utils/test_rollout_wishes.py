@@ -7,7 +7,8 @@ from ansible_collections.inference.host.plugins.module_utils.errors import PlanE
 from ansible_collections.inference.host.plugins.module_utils.release import default_release
 from ansible_collections.inference.host.plugins.module_utils.rollout_wishes import rolled_back, rollout_instances
 
-PLAN = {"instances": [{"service": "chat", "index": 0}, {"service": "voice", "index": 0}, {"service": "chat", "index": 1}]}
+PLAN = {"instances": [
+    {"service": "chat", "index": 0}, {"service": "voice", "index": 0}, {"service": "chat", "index": 1}]}
 
 
 def test_all_instances_or_those_of_a_service():
@@ -25,8 +26,8 @@ def digest(text):
 
 
 def release(text, current=False, **more):
-    return {"release": digest(text)[:12], "current": current, "source": "/srv/" + text, "opened": "m.gguf", "check": None,
-            "files": {"m.gguf": digest(text)}, **more}
+    return {"release": digest(text)[:12], "current": current, "source": "/srv/" + text, "opened": "m.gguf",
+            "check": None, "files": {"m.gguf": digest(text)}, **more}
 
 
 CHAT = {"name": "chat", "runtime": "llama_cpp", "model": {
