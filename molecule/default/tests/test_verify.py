@@ -57,7 +57,7 @@ def test_a_host_that_was_just_made_is_as_planned_and_stays_untouched(verify, hos
 
 
 def test_changes_by_hand_are_named_and_fail(verify, repaired, host, key):
-    host.check_output(f"sed -i s/LimitNOFILE=65536/LimitNOFILE=1024/ {UNIT}")
+    host.check_output(f"sed -i s/Restart=on-failure/Restart=no/ {UNIT}")
     host.check_output(f"sed -i '1i # {key}' {NGINX}")
     host.check_output("systemctl disable inference-chat@1.service")
     host.check_output("systemctl stop inference-chat@0.service")
@@ -65,7 +65,7 @@ def test_changes_by_hand_are_named_and_fail(verify, repaired, host, key):
     assert status != 0 and "changed=0 " in said and key not in said
     assert set(problems) == {UNIT, NGINX, "inference-chat@0.service", "inference-chat@1.service"}
     assert (problems[UNIT]["wanted"].split()[-1], problems[UNIT]["found"].split()[-1]) == (
-        "LimitNOFILE=65536", "LimitNOFILE=1024")
+        "Restart=on-failure", "Restart=no")
     assert problems["inference-chat@0.service"]["found"] == "inactive"
     assert problems["inference-chat@1.service"]["persisted"] == "no"
     assert "(not shown)" in problems[NGINX]["found"] and key not in json.dumps(problems)
