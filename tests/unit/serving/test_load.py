@@ -108,8 +108,13 @@ def test_an_answer_that_takes_too_long_has_failed(monkeypatch):
     monkeypatch.setattr(load, "SECONDS", 0.2)
 
     async def ask():
-        gone = asyncio.Event()
-        server = await asyncio.start_server(lambda _reader, _writer: gone.wait(), "127.0.0.1", 0)
+        gone, kept = asyncio.Event(), []
+
+        async def silent(_reader, writer):
+            kept.append(writer)  # one that nobody holds is closed
+            await gone.wait()
+
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
         output = io.StringIO()
         port = server.sockets[0].getsockname()[1]
         await load.Load(f"http://127.0.0.1:{port}/chat", None, output).once("stream")
