@@ -67,8 +67,9 @@ def start(argv, folder):
                    "OMP_NUM_THREADS": "1"}
     with open(os.path.join(folder, "log"), "wb") as log:
         try:
-            return subprocess.Popen(argv, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log,
-                                    stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_become_nobody)
+            return subprocess.Popen(  # pylint: disable=ansible-bad-function
+                argv, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_become_nobody)
         except (OSError, subprocess.SubprocessError) as error:
             says = words(error) if isinstance(error, OSError) else str(error)
             raise EngineError("%s cannot be started: %s" % (argv[0], says)) from None
