@@ -76,7 +76,7 @@ lint: $(READY) ## ansible-lint (production profile) and ruff
 	@$(timed) tests/gates/run lint
 
 unit: $(READY) ## Unit tests
-	@$(timed) pytest tests/unit
+	@$(timed) pytest -n auto --dist loadfile tests/unit
 
 gates: $(READY) ## ansible-test sanity, galaxy-importer, the built archive, other versions of ansible-core
 	@$(timed) tests/gates/run sanity galaxy matrix
