@@ -13,20 +13,13 @@ description:
     engine on the host has, behind C(numactl) or C(taskset) where the service wants it.
   - Refuses a command line that would place the process elsewhere than the plan does.
 options:
-  _input:
-    description: One element of the plan's C(instances).
-    type: dict
-    required: true
   engine:
     description:
       - The engine of the instance's runtime as role P(inference.host.runtime#role) finds it, with C(path), C(options)
         and C(package). Runtime C(command) needs none.
     type: dict
     required: true
-  models_dir:
-    description: Folder of the models on the host.
-    type: str
-    required: true
+extends_documentation_fragment: inference.host.instance
 """
 
 EXAMPLES = """

@@ -12,15 +12,11 @@ description:
   - Each model once, in the order of the services, with what its download needs.
   - A model without source and checksum can only be planned with, and is left out.
 options:
-  _input:
-    description: Services with every key, as filter P(inference.host.services#filter) returns them.
-    type: list
-    required: true
-    elements: dict
   headers:
     description: HTTP headers by model name, as in the variable C(model_headers).
     type: dict
     required: false
+extends_documentation_fragment: inference.host.services
 """
 
 EXAMPLES = """

@@ -12,12 +12,7 @@ description:
   - The allocators and command prefixes that C(inference_services) names.
   - Module M(inference.host.topology) looks for them, and filter P(inference.host.plan#filter) refuses what is not
     there.
-options:
-  _input:
-    description: The services with every key, as filter P(inference.host.services#filter) returns them.
-    type: list
-    required: true
-    elements: dict
+extends_documentation_fragment: inference.host.services
 """
 
 EXAMPLES = """

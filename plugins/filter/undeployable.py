@@ -10,12 +10,7 @@ version_added: 0.1.0
 short_description: Which services can be planned but not deployed
 description:
   - A service is deployed when its model has a source and a checksum, or when its program serves none of ours.
-options:
-  _input:
-    description: The services with every key, as filter P(inference.host.services#filter) returns them.
-    type: list
-    required: true
-    elements: dict
+extends_documentation_fragment: inference.host.services
 """
 
 EXAMPLES = """

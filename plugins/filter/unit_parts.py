@@ -12,18 +12,11 @@ description:
   - Command line, warm-up, environment file, JSON configuration and the lines of a Quadlet file, each from the plan.
   - Refuses a command line that would place the process elsewhere than the plan does.
 options:
-  _input:
-    description: One element of the plan's C(instances).
-    type: dict
-    required: true
   engines:
     description: The engines by runtime, as role P(inference.host.runtime#role) finds them.
     type: dict
     required: true
-  models_dir:
-    description: Folder of the models on the host.
-    type: str
-    required: true
+extends_documentation_fragment: inference.host.instance
 """
 
 EXAMPLES = """

@@ -83,15 +83,6 @@ options:
     type: list
     elements: str
     default: []
-  baseline:
-    description:
-      - Directory that keeps the files which this set replaces, makes or removes, as they were first seen. Module
-        M(inference.host.tunables) puts them back from there with O(inference.host.tunables#module:state=restored).
-      - By default nothing is kept.
-    type: path
-  baseline_name:
-    description: Name under which they are kept, as O(inference.host.tunables#module:persist_to) is one.
-    type: str
   baseline_after:
     description: Commands, as lists of words, that are run after the files were put back.
     type: list
@@ -99,13 +90,8 @@ options:
     default: []
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  platform:
-    platforms: linux
+  - inference.host.attributes
+  - inference.host.baseline
 """
 
 EXAMPLES = r"""

@@ -54,22 +54,13 @@ options:
     type: int
     default: 60
   baseline:
-    description: Directory that keeps the files which are replaced, as they were first seen.
-    type: path
     required: true
   baseline_name:
-    description: Name under which they are kept.
-    type: str
     required: true
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  platform:
-    platforms: linux
+  - inference.host.attributes
+  - inference.host.baseline
 """
 
 EXAMPLES = r"""

@@ -24,14 +24,7 @@ options:
     required: true
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-    details: Nothing is changed.
-  platform:
-    platforms: linux
+  - inference.host.attributes.reads
 """
 
 EXAMPLES = r"""

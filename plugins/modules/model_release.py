@@ -154,14 +154,7 @@ options:
     default: false
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-    details: The content is not text.
-  platform:
-    platforms: linux
+  - inference.host.attributes.no_text
 """
 
 EXAMPLES = r"""

@@ -105,12 +105,8 @@ options:
     type: path
     required: true
   baseline:
-    description: Directory that keeps the files which the set replaces, as they were first seen.
-    type: path
     required: true
   baseline_name:
-    description: Name under which they are kept.
-    type: str
     required: true
   open_files:
     description: Files that each worker is to be allowed to open. What is less is said.
@@ -127,13 +123,8 @@ options:
     default: 20
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  platform:
-    platforms: linux
+  - inference.host.attributes
+  - inference.host.baseline
 """
 
 EXAMPLES = r"""

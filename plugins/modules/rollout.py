@@ -78,21 +78,10 @@ options:
     description: How long the completion may take.
     type: int
     default: 300
-  baseline:
-    description: Directory that keeps the files which are replaced, as they were first seen.
-    type: path
-  baseline_name:
-    description: Name under which they are kept.
-    type: str
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  platform:
-    platforms: linux
+  - inference.host.attributes
+  - inference.host.baseline
 """
 
 EXAMPLES = r"""
