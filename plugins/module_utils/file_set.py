@@ -107,10 +107,13 @@ def recover(files, absent):
     return [path for path in sorted(paths) if atomic.put_back(path)]
 
 
-def lock_path():
-    """Return the lock file that keeps two runs from mixing, for `atomic.locked`; one for all sets of a host."""
-    if os.access("/run", os.W_OK):
-        return "/run/inference.host.lock"
+def lock_path(root=""):
+    """Return the lock file that keeps two runs from mixing, for `atomic.locked`; one for all sets of a host.
+
+    root: a folder that stands for the host, in tests.
+    """
+    if os.access(root + "/run", os.W_OK):
+        return root + "/run/inference.host.lock"
     return os.path.join(tempfile.gettempdir(), f"inference.host-{os.geteuid()}.lock")
 
 

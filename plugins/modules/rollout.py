@@ -190,11 +190,12 @@ def _run(module):
     run = functools.partial(module.run_command, handle_exceptions=False)
     one = rollout.Rollout(params["instance"], systemd.Systemd(run), nginx_registry.Registry(root),
                           params["drain_seconds"], lambda: _ask(params))
+    one.check_port()
     if module.check_mode:
         plan = file_set.make_plan(files, [], directories, check_mode=True)
         needed = one.is_needed(plan)
     else:
-        with atomic.locked(file_set.lock_path()):
+        with atomic.locked(file_set.lock_path(root)):
             unfinished = file_set.recover(files, [])
             for path in unfinished:
                 module.warn("An earlier run was cut off; %s was put back first." % path)

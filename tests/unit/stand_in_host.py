@@ -130,8 +130,10 @@ def run(unit, line, pid):
 def stop(unit):
     was = state(unit)
     if was["state"] == "activating":
-        keep(unit, state="inactive", pid=0)
+        # With what it waits for: as of systemd, there is no next ExecStartPost.
+        os.killpg(was["starter"], signal.SIGKILL)
         end(was["post"])
+        keep(unit, state="inactive", pid=0, post=0)
     elif alive(was["pid"]):
         for line in load("/loaded", unit).get("ExecStop", []):
             run(unit, line, was["pid"])
@@ -149,11 +151,10 @@ def start(unit):
         env=dict(os.environ, **dict(pair.split("=", 1) for pair in words.get("Environment", []))),
         start_new_session=True, preexec_fn=(lambda: os.sched_setaffinity(0, cpus)) if cpus else None)
     threading.Thread(target=engine.wait, daemon=True).start()
-    keep(unit, state="activating", pid=engine.pid, invocation=uuid.uuid4().hex)
+    keep(unit, state="activating", pid=engine.pid, starter=os.getpid(), invocation=uuid.uuid4().hex)
     for line in words.get("ExecStartPost", []):
         if run(unit, line, engine.pid):
-            if state(unit)["state"] == "activating":
-                keep(unit, state="failed", pid=0)
+            keep(unit, state="failed", pid=0)
             end(engine.pid)
             return 1
     keep(unit, state="active")
