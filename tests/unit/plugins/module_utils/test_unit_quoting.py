@@ -110,7 +110,8 @@ def read_environment_file(text):
     Written for this test: between double quotes a backslash stands for the next letter if that is one of "\\`$.
     """
     found = {}
-    for line in text.splitlines():
+    # Not splitlines: to systemd only this ends a line.
+    for line in text.split("\n")[:-1]:
         name, _equals, value = line.partition("=")
         assert value[:1] == value[-1:] == '"' and len(value) > 1
         found[name] = re.sub(r'\\(["\\`$])', r"\1", value[1:-1])
@@ -119,7 +120,6 @@ def read_environment_file(text):
 
 @given(st.dictionaries(st.sampled_from(["A", "B", "C_1"]), PLAIN_TEXT | st.sampled_from(HARD)))
 def test_an_environment_file_is_read_as_it_was(variables):
-    variables = {name: text for name, text in variables.items() if len(text.splitlines()) < 2}
     assert read_environment_file(environment_text(variables)) == variables
 
 
