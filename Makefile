@@ -82,16 +82,16 @@ gates: $(READY) ## ansible-test sanity, galaxy-importer, the built archive, othe
 	@$(timed) tests/gates/run sanity galaxy matrix
 
 molecule: $(READY) $(MODEL) ## Scenario `default` on a container lab of its own
-	@$(timed) MOLECULE_GLOB='molecule/*/molecule.yml' molecule -c molecule/config.yml test
+	@$(timed) molecule/run default
 
 serving: $(READY) $(MODEL) ## Scenario `serving`: two hosts and a balancer under load, of which no request may fail
-	@$(timed) MOLECULE_GLOB='molecule/*/molecule.yml' molecule -c molecule/config.yml test --scenario-name serving
+	@$(timed) molecule/run serving
 
 runner: $(READY) $(MODEL) ## The site through ansible-runner, as a CI system does it
 	@$(timed) pytest -s tests/runner
 
 machine: $(READY) ## Scenario `machine` on an emulated machine with a kernel of its own
-	@$(timed) MOLECULE_GLOB='molecule/*/molecule.yml' molecule -c molecule/config.yml test --scenario-name machine
+	@$(timed) molecule/run machine
 
 build: $(READY) ## Build the collection's archive
 	ansible-galaxy collection build --force --output-path build
