@@ -21,6 +21,8 @@ WISHES = {
 POLICY = "/sys/devices/system/cpu/cpufreq/policy*/"
 ACTIVE_DRIVERS = ("intel_pstate", "amd-pstate-epp")
 IRQBALANCE = "/etc/systemd/system/irqbalance.service.d/60-inference.conf"
+# Beside it, under a name that systemd does not read as a part of the unit.
+IRQBALANCE_VARIABLES = "/etc/systemd/system/irqbalance.service.d/60-inference.env"
 # As a pattern, since it is no failure when nothing matches, as on a host without irqbalance.
 RESTART_IRQBALANCE = ["systemctl", "try-restart", "irqbalance[.]service"]
 
@@ -73,9 +75,12 @@ def add_interrupts(rows, topology, irq_cpus):
     reason = "interrupts stay on the housekeeping CPUs %s" % format_cpu_list(irq_cpus)
     # In groups of 32 bits: the kernel takes no more in one piece.
     rows.add("default_smp_affinity", cpu_mask(irq_cpus, groups=True), reason, path="/proc/irq/default_smp_affinity")
-    text = "[Service]\nEnvironment=IRQBALANCE_BANNED_CPULIST=%s\n" % format_cpu_list(banned)
-    rows.add("irqbalance", text, reason, kind="file", path=IRQBALANCE,
-             after=[["systemctl", "daemon-reload"], RESTART_IRQBALANCE])
+    # The unit itself reads a file of variables, which beats Environment=; of several such files the last one counts.
+    after = [["systemctl", "daemon-reload"], RESTART_IRQBALANCE]
+    rows.add("irqbalance", "[Service]\nEnvironmentFile=-%s\n" % IRQBALANCE_VARIABLES, reason, kind="file",
+             path=IRQBALANCE, after=after)
+    rows.add("irqbalance variables", "IRQBALANCE_BANNED_CPULIST=%s\n" % format_cpu_list(banned), reason, kind="file",
+             path=IRQBALANCE_VARIABLES, after=after)
 
 
 def no_driver(topology, frequency):

@@ -88,7 +88,8 @@ def test_nginx_runs_on_the_housekeeping_cores(two_sockets):
 def test_settings_of_a_host_with_two_nodes(two_sockets):
     assert values(two_sockets) == {
         "governor": "performance", "default_smp_affinity": "00000010,00000000,01000000,00001000,00000001",
-        "irqbalance": "[Service]\nEnvironment=IRQBALANCE_BANNED_CPULIST=1-43,45-87,89-131,133-175\n",
+        "irqbalance": "[Service]\nEnvironmentFile=-/etc/systemd/system/irqbalance.service.d/60-inference.env\n",
+        "irqbalance variables": "IRQBALANCE_BANNED_CPULIST=1-43,45-87,89-131,133-175\n",
         "transparent_hugepage": "madvise", "vm.swappiness": "10", "kernel.numa_balancing": "0",
         "vm.zone_reclaim_mode": "0", "scheduler": "none", "net.core.somaxconn": "4096",
         "net.ipv4.tcp_slow_start_after_idle": "0",

@@ -160,17 +160,22 @@ def test_smt_is_changed_only_if_asked(machine, smt, told):
 
 def test_interrupts_go_to_the_housekeeping_cpus_for_the_kernel_and_for_irqbalance():
     found = rows(topology(cores=8, threads=2), [0, 8])
-    mask, daemon = found["default_smp_affinity"], found["irqbalance"]
+    mask, daemon, variables = (found[name] for name in ("default_smp_affinity", "irqbalance", "irqbalance variables"))
     assert (mask["value"], mask["path"], mask["kind"]) == ("00000101", "/proc/irq/default_smp_affinity", "sysfs")
-    assert daemon["value"] == "[Service]\nEnvironment=IRQBALANCE_BANNED_CPULIST=1-7,9-15\n"
+    assert variables["value"] == "IRQBALANCE_BANNED_CPULIST=1-7,9-15\n"
+    # In a file: /etc/default/irqbalance, which the unit names as such, would beat a variable of the drop-in's own.
+    assert daemon["value"] == "[Service]\nEnvironmentFile=-%s\n" % variables["path"]
+    assert variables["path"] == "/etc/systemd/system/irqbalance.service.d/60-inference.env"
     assert daemon["path"] == "/etc/systemd/system/irqbalance.service.d/60-inference.conf"
-    assert mask["reason"] == daemon["reason"] == "interrupts stay on the housekeeping CPUs 0,8"
+    assert {mask["reason"], daemon["reason"], variables["reason"]} == {"interrupts stay on the housekeeping CPUs 0,8"}
 
 
 def test_a_host_without_irqbalance_is_no_failure():
     # systemctl fails for a unit that does not exist, and not for a pattern that no unit matches.
-    after = rows(topology(), [0])["irqbalance"]["after"]
-    assert after == [["systemctl", "daemon-reload"], ["systemctl", "try-restart", "irqbalance[.]service"]]
+    found = rows(topology(), [0])
+    for name in ("irqbalance", "irqbalance variables"):
+        assert found[name]["after"] == [
+            ["systemctl", "daemon-reload"], ["systemctl", "try-restart", "irqbalance[.]service"]]
 
 
 def test_a_mask_of_many_cpus_is_in_groups_of_32():
@@ -180,7 +185,7 @@ def test_a_mask_of_many_cpus_is_in_groups_of_32():
     mask = found["default_smp_affinity"]["value"]
     assert mask == "00000010,00000000,01000000,00001000,00000001"
     assert parse_cpu_mask(mask) == kept
-    banned = found["irqbalance"]["value"].strip().rpartition("=")[2]
+    banned = found["irqbalance variables"]["value"].strip().rpartition("=")[2]
     assert sorted(parse_cpu_list(banned) + kept) == list(range(176))
 
 
@@ -189,7 +194,7 @@ def test_a_mask_of_many_cpus_is_in_groups_of_32():
     # All are kept: there is nobody to keep interrupts from.
     (topology(cores=2), [0, 1], {})])
 def test_interrupts_are_left_alone_without_housekeeping_cpus_or_if_the_user_says_so(machine, kept, wishes):
-    assert not {"default_smp_affinity", "irqbalance"} & set(rows(machine, kept, **wishes))
+    assert not {"default_smp_affinity", "irqbalance", "irqbalance variables"} & set(rows(machine, kept, **wishes))
 
 
 def test_nothing_applies_where_the_role_does_not():
