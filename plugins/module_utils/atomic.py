@@ -36,6 +36,12 @@ def words(error):
     return text[:1].lower() + text[1:]
 
 
+def plain(path):
+    """Return the absolute path that `path` should be written as. Of two slashes in front, which os.path.normpath keeps
+    (POSIX lets them mean something else), os.path.dirname never gets to `/`."""
+    return "/" + os.path.normpath(path).lstrip("/")
+
+
 def beside(path, ending):
     """Return the hidden name beside `path` that ends in NEW, WAS or NONE; `path` may be a glob."""
     folder, name = os.path.split(path)
@@ -94,9 +100,10 @@ def write(path, data, mode=0o644, uid=-1, gid=-1):
 
 
 def sweep(path):
-    """Remove what a killed `stage` left beside `path` (a glob is allowed). Only for who holds a lock on it."""
+    """Remove what was being written beside `path` (a glob is allowed) by a run that was killed, by `stage` or under the
+    hidden name. Only for who holds a lock on it."""
     folder, name = os.path.split(path)
-    for left in glob.glob(os.path.join(folder, "." + name + ".*" + NEW)):
+    for left in glob.glob(os.path.join(folder, "." + name + ".*" + NEW)) + glob.glob(beside(path, NEW)):
         os.unlink(left)
 
 

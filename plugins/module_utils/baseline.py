@@ -137,9 +137,12 @@ def digest_of(data):
 
 
 def sweep(folder, stem, state, root=""):
-    """Remove what a killed run left half written. Only for who holds the lock."""
-    for path in [file_of(folder, stem), *(root + path for path in state["files"])]:
+    """Remove what a killed run left beside our files: half written ones, and old ones that it had kept for itself, as
+    the baseline has what was there first. Only for who holds the lock."""
+    swap_files = [entry["path"] for entry in state["values"].values() if entry["kind"] == "swap"]
+    for path in [file_of(folder, stem), *(root + path for path in [*state["files"], *swap_files])]:
         atomic.sweep(glob.escape(path))
+        atomic.forget(path)
 
 
 def note(state, root, path, data, other=(), after=(), shared=False, header=None, sensitive=False):

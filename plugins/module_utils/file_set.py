@@ -93,8 +93,8 @@ def _check_path(option, path):
         raise FileSetError(f"{option}: {path!r} is not an absolute path")
     if path.endswith("/"):
         raise FileSetError(f"{option}: {path} is the path of a directory without a name; leave out the last /")
-    if os.path.normpath(path) != path:
-        raise FileSetError(f"{option}: {path} must be written as {os.path.normpath(path)}")
+    if atomic.plain(path) != path:
+        raise FileSetError(f"{option}: {path} must be written as {atomic.plain(path)}")
 
 
 def recover(files, absent):

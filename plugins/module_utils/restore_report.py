@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from ansible_collections.inference.host.plugins.module_utils.plan_table import table
-from ansible_collections.inference.host.plugins.module_utils.verify_rows import clean, failure_of, label
+from ansible_collections.inference.host.plugins.module_utils.tunables_host import label
+from ansible_collections.inference.host.plugins.module_utils.verify_rows import clean, failure_of
 
 WORDS = {"changed": "put back", "ok": "was back already", "partial": "partly back", "refused": "not back"}
 FOREIGN = "neither the first-seen"

@@ -10,8 +10,6 @@ from ansible_collections.inference.host.plugins.module_utils.tunables_host impor
 def allowed(kind, setting):
     """Tell whether a kind of settings (a module of tunable_kinds) takes a setting: the plan and the module that applies
     it then have one rule."""
-    if setting["path"].startswith("//"):  # which os.path.normpath keeps, as POSIX has it
-        return False
     try:
         kind.check(setting)
     except TunablesError:

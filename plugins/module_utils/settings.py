@@ -45,11 +45,10 @@ def check_wishes(wishes, smt=False):
 def plan_settings(topology, wishes, hugepages, irq_cpus):
     """Return the kernel settings, role by role, as setting_rows.Rows describes a row.
 
-    wishes: what the user set. hugepages: the plan's pages by node and size. irq_cpus: CPUs for interrupts.
+    wishes: what check_wishes returned. hugepages: the plan's pages by node and size. irq_cpus: CPUs for interrupts.
     `evidence` is measured, vendor or convention; `why_not` says in words why a setting does not apply here, which is
     not a failure.
     """
-    wishes = check_wishes(wishes)
     why_not = in_container(topology)
     return [
         *cpu_rows(topology, wishes, irq_cpus, why_not),

@@ -125,6 +125,7 @@ def apply(settings, stem, host, folder):
         pairs = _write_values(read(settings, host), state, other, save, host)
         files = pending_files(KINDS, pairs, stem, host, state)
         pairs = _unfinished(pairs, state, host)
+        _keep_words(pairs, files, state, other)
         commands = commands_of(files, state)
         reboots = {item.path: item.reboot for item in files if item.reboot}
         tunables_reboot.note_files(reboots, stem, False, host, kept)
@@ -158,16 +159,25 @@ def _write_values(pairs, state, other, save, host):
     rows = {at: found for at, (_setting, found) in enumerate(pairs)}
     for at in todo:
         rows[at] = KINDS[rows[at]["kind"]].write(rows[at], host)
+    anew = _set_anew(pairs, host) if todo else []
+    for at in anew:
+        rows[at] = values.write(rows[at], host)
     rows = values.retry(rows, {at: setting.get("retry_seconds") or 0 for at, (setting, _row) in enumerate(pairs)}, host)
     known = [found for found in rows.values() if KINDS[found["kind"]].key(found) in state["values"]]
-    _keep_values([rows[at] for at in todo] + known, state, other)
+    _keep_values([rows[at] for at in todo + anew] + known, state, other)
     for at in todo:
         kind, found = KINDS[rows[at]["kind"]], rows[at]
-        untouched = found["status"] == "partial" and found["before"] == found["after"]
-        if kind.key(found) in new and (untouched or found["status"] in ("refused", "not_applicable")):
+        untouched = found["status"] != "changed" and found["before"] == found["after"]
+        if kind.key(found) in new and untouched:
             state["values"].pop(kind.key(found), None)
     save()
     return [(setting, rows[at]) for at, (setting, _row) in enumerate(pairs)]
+
+
+def _set_anew(pairs, host):
+    """Return the places of rows that were right until another value was written: a scheduler sets nr_requests anew."""
+    return [at for at, (_setting, found) in enumerate(pairs) if found["kind"] in ("sysctl", "sysfs")
+            and found["status"] == "ok" and values.read_back(found, host)["status"] == "partial"]
 
 
 def _keep_values(rows, state, other):
@@ -187,6 +197,14 @@ def _keep_values(rows, state, other):
             if "names" in kept:
                 known["names"] = sorted({*known["names"], *kept["names"]})
     return new
+
+
+def _keep_words(pairs, files, state, other):
+    """Keep also what was live before us where words for it go into a file that is not ours alone, as into fstab: they
+    are taken back by what is kept."""
+    if any(item.shared and item.now is not None for item in files):
+        _keep_values([found for setting, found in pairs if found["status"] in ("ok", "changed")
+                      and hasattr(KINDS[setting["kind"]], "take_back")], state, other)
 
 
 def _after_commands(setting, found, failures, host):

@@ -100,7 +100,7 @@ def _write_file(item, target):
         os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
         mode, uid, gid = 0o644, -1, -1
         if item.now is not None:
-            there = os.lstat(target)
+            there = os.stat(target)  # of what a link leads to: the link itself lets everybody write
             mode, uid, gid = stat.S_IMODE(there.st_mode), there.st_uid, there.st_gid
         atomic.write(target, _bytes(item.wanted), mode, uid, gid)
     except OSError as error:

@@ -14,12 +14,11 @@ import os
 import stat
 
 from ansible_collections.inference.host.plugins.module_utils import atomic, baseline, tunables_reboot
+from ansible_collections.inference.host.plugins.module_utils.file_diff import HIDDEN
 from ansible_collections.inference.host.plugins.module_utils.tunable_kinds import file, kernel_parameter, values
 from ansible_collections.inference.host.plugins.module_utils.tunables import KINDS, Outcome
 from ansible_collections.inference.host.plugins.module_utils.tunables_files import Pending, commands_of, run
 from ansible_collections.inference.host.plugins.module_utils.tunables_host import TunablesError, label, row
-
-HIDDEN = "(content not shown)\n"
 
 RETRY_SECONDS = 60
 """How long huge pages that others had reserved before us are asked for again."""
@@ -213,13 +212,16 @@ def _put_values_back(state, host):
 
 
 def _once_more(found, entry, host):
-    """Return the row, written again where another value's return has set it anew, as a scheduler's does nr_requests."""
-    if found["kind"] not in ("sysctl", "sysfs") or found["status"] not in ("ok", "changed"):
+    """Return the row, written again where another value's return has set it anew, as a scheduler's does nr_requests, or
+    has brought its file back, as SMT's does a sibling's governor, which is the last one that the sibling had."""
+    if found["kind"] not in ("sysctl", "sysfs") or found["status"] not in ("ok", "changed", "not_applicable"):
         return found
     now = _undo(entry, host)
     if now["status"] != "changed":
         return found
     done = KINDS[entry["kind"]].restore(entry, dict(now, detail=""), host)
+    if found["status"] == "not_applicable":
+        return done
     return dict(done, before=found["before"], detail="; ".join(filter(None, [found["detail"], done["detail"]])))
 
 

@@ -12,6 +12,7 @@ given: its `msg` says why, or the host was `unreachable`.
 from __future__ import annotations
 
 from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list, parse_cpu_list
+from ansible_collections.inference.host.plugins.module_utils.tunables_host import label
 from ansible_collections.inference.host.plugins.module_utils.units import wanted_policy, withheld_nodes
 
 STATUSES = ("ok", "drift", "partial", "refused", "not_applicable", "unreachable")
@@ -110,11 +111,6 @@ def _setting_row(role, row, kept_live):
     if persisted == "no" and status == "ok":
         status, note = "drift", note or "it holds only until the next boot"
     return _row(role, label(row), row["wanted"], row["before"], status, note, persisted)
-
-
-def label(row):
-    """Return what a row of module tunables is called."""
-    return row["name"] if row["kind"] in ("sysctl", "kernel_parameter") else row["path"] or row["name"]
 
 
 def _by_path(diff):

@@ -195,15 +195,14 @@ EXAMPLES = r"""
         path: /sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages
         value: "512"
         retry_seconds: 60
-      - name: irqbalance
+      - name: journal
         kind: file
-        path: /etc/systemd/system/irqbalance.service.d/60-inference.conf
+        path: /etc/systemd/journald.conf.d/60-inference.conf
         value: |
-          [Service]
-          Environment=IRQBALANCE_BANNED_CPULIST=1-7
+          [Journal]
+          SystemMaxUse=1G
         after:
-          - [systemctl, daemon-reload]
-          - [systemctl, try-restart, irqbalance.service]
+          - [systemctl, try-restart, systemd-journald.service]
 
 - name: Show what of it would be lost with a reboot
   inference.host.tunables:

@@ -23,7 +23,7 @@ def check(setting):
     values.check_text(setting, value=False)
     path = setting.get("path")
     says = f"settings: {setting['name']}: path is {path!r}"
-    if not path or not path.startswith("/") or os.path.normpath(path) != path or path.startswith(_NOT_BELOW):
+    if not path or atomic.plain(path) != path or path.startswith(_NOT_BELOW):
         raise TunablesError(f"{says}; it must be the absolute path of a file that outlasts a reboot")
     if "\0" in setting["value"]:
         raise TunablesError(f"settings: {setting['name']}: value has a NUL in it")

@@ -7,10 +7,9 @@ An option that the file system does not know would stop the next boot; the remou
 
 from __future__ import annotations
 
-import os
 import re
 
-from ansible_collections.inference.host.plugins.module_utils import fstab
+from ansible_collections.inference.host.plugins.module_utils import atomic, fstab
 from ansible_collections.inference.host.plugins.module_utils.tunables_host import (
     TunablesError,
     WantedFile,
@@ -30,7 +29,7 @@ _ATIME = ("noatime", "relatime", "strictatime", "atime")
 def check(setting):
     """Raise TunablesError for what is no mount point, or no option of a running mount."""
     path, name = setting.get("path"), setting["name"]
-    if not path or not path.startswith("/") or os.path.normpath(path) != path or "\n" in path:
+    if not path or atomic.plain(path) != path or "\n" in path:
         raise TunablesError(f"settings: {name}: path is {path!r}; it must be an absolute mount point")
     if not _OPTIONS.match(setting["value"]):
         says = f"settings: {name}: value is {setting['value']!r}"

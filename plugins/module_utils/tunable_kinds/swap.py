@@ -37,7 +37,7 @@ _SIGNATURE, _PAGE = b"SWAPSPACE2", os.sysconf("SC_PAGE_SIZE")
 def check(setting):
     """Raise TunablesError for a path that is not that of a file, or a size that is none."""
     path, name = setting.get("path"), setting["name"]
-    if not path or not path.startswith("/") or os.path.normpath(path) != path or re.search(r"[\x00-\x1f]", path):
+    if not path or atomic.plain(path) != path or re.search(r"[\x00-\x1f]", path):
         raise TunablesError(f"settings: {name}: path is {path!r}; it must be the absolute path of the swap file")
     if path.startswith(("/proc/", "/sys/", "/dev/", "/run/")):
         raise TunablesError(f"settings: {name}: path is {path!r}; it must lie on a disk, as a file")
@@ -132,9 +132,12 @@ def write(found, host):
     except OSError as error:
         failed = f"{path} cannot be made: {atomic.words(error)}"
     failed = failed or host.run(["swapon", host.place(path)])
+    if failed and found["before"] == "absent":
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(host.place(path))  # nobody can use it
     after = _value(host, path)
     if failed and host.is_container():
-        return dict(found, status="not_applicable", detail=f"container: {failed}")
+        return dict(found, status="not_applicable", after=after, detail=f"container: {failed}")
     if failed:
         return dict(found, status="refused", after=after, detail=failed)
     if after != found["wanted"]:
@@ -229,5 +232,9 @@ def restore(kept, found, host):
     if failed:
         return dict(found, status="refused", after=found["before"], detail=failed)
     if kept["before"] == "absent":
-        os.unlink(host.place(path))
+        try:
+            os.unlink(host.place(path))
+        except OSError as error:
+            says = f"{path} cannot be removed: {atomic.words(error)}"
+            return dict(found, status="refused", after=_value(host, path), detail=says)
     return dict(found, after=_value(host, path))

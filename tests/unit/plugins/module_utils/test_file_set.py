@@ -48,6 +48,7 @@ def mode(path):
         ("/etc/x/", "/etc/x/ is the path of a directory"),
         ("/etc/../x", "must be written as /x"),
         ("/etc//x", "must be written as /etc/x"),
+        ("//etc/x", "must be written as /etc/x"),
         ("/etc/\0x", "NUL or a line break"),
         ("/etc/x\n", "NUL or a line break"),
         ("", "not an absolute path"),

@@ -130,6 +130,15 @@ def test_nothing_mounted_there_is_not_applicable(host):
     assert rows[0]["detail"] == "nothing is mounted at /srv/not/mounted"
 
 
+def test_an_option_of_fstab_that_the_mount_had_before_is_taken_back(host):
+    (host / "proc/self/mounts").unlink()
+    put(host, "/proc/self/mounts", f"/dev/vdb {host}/srv ext4 rw,noatime 0 0\n")
+    assert statuses(apply([option()], host).rows) == ["ok"]
+    assert (host / "etc/fstab").read_text() == FSTAB.replace("defaults", "defaults,noatime")
+    assert set(statuses(restore(host).rows)) == {"ok", "changed"}
+    assert (host / "etc/fstab").read_text() == FSTAB
+
+
 def test_two_roles_share_fstab_and_are_undone_one_by_one(host, mounted):
     def work():
         apply([option("noatime")], host, "60-one")
@@ -156,6 +165,7 @@ def test_two_roles_share_fstab_and_are_undone_one_by_one(host, mounted):
         (option("x-systemd.automount"), "no option that a remount can add"),
         (option("ro"), "no option that a remount can add"),
         (option(path="srv"), "absolute mount point"),
+        (option(path="//srv"), "absolute mount point"),
         (option(path="/srv/../x"), "absolute mount point"),
         (option(path=None), "absolute mount point"),
         (option(persist="none"), "persist is only for kinds sysctl and sysfs"),

@@ -96,6 +96,55 @@ def test_a_command_that_fails_is_refused_and_fstab_stays(host, monkeypatch, comm
     assert statuses(outcome.rows) == ["refused"]
     assert outcome.rows[0]["detail"].endswith("ended with status 4: no such luck")
     assert (host / "etc/fstab").read_text() == FSTAB
+    assert os.listdir(host / "var") == ["lib"]
+    assert os.listdir(host / "var/lib/inference.host/baseline") == [".lock"]
+
+
+def test_a_swap_file_that_made_room_for_one_that_is_refused_comes_back(host, monkeypatch):
+    apply([swap()], host, "60-other")
+    shutil.rmtree(host / "var/lib")
+    file_on_path(host, monkeypatch, "swapon", "echo no such luck; exit 4")
+    assert statuses(apply([swap("3")], host).rows) == ["refused"]
+    file_on_path(host, monkeypatch, "swapon", SWAPON.format(host))
+    restore(host)
+    assert size(host) == 2
+    assert "swap\\040file" in (host / "proc/swaps").read_text()
+
+
+def test_a_line_of_fstab_for_swap_that_was_in_use_before_is_taken_back(host):
+    apply([swap()], host, "60-other")
+    put(host, "/etc/fstab", FSTAB)
+    shutil.rmtree(host / "var/lib")
+    outcome = apply([swap()], host)
+    assert statuses(outcome.rows) == ["ok"] and outcome.rows[0]["persisted"]
+    restore(host)
+    assert (host / "etc/fstab").read_text() == FSTAB
+    assert size(host) == 2
+    assert "swap\\040file" in (host / "proc/swaps").read_text()
+
+
+def test_a_restore_removes_what_a_killed_run_left_half_made(host):
+    apply([swap()], host)
+    put(host, "/var/.swap file.inference-host-new~", "half")
+    restore(host)
+    assert os.listdir(host / "var") == ["lib"]
+
+
+def test_a_swap_file_that_cannot_be_removed_is_refused_in_words_and_kept_for_the_next_run(host, monkeypatch):
+    apply([swap()], host)
+    unlink = os.unlink
+
+    def refuse(path):
+        if str(path).endswith("swap file"):
+            raise PermissionError(1, "no", path)
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    row = restore(host).rows[-1]
+    assert (row["status"], row["detail"]) == ("refused", "/var/swap file cannot be removed: operation not permitted")
+    monkeypatch.undo()
+    restore(host)
+    assert os.listdir(host / "var") == ["lib"]
 
 
 @pytest.mark.parametrize(
@@ -157,6 +206,7 @@ def test_the_file_has_no_holes(tmp_path):
         (swap("1G"), "must be the size in MiB"),
         (swap(path="/dev/sda"), "must lie on a disk, as a file"),
         (swap(path="swap"), "absolute path"),
+        (swap(path="//swap"), "absolute path"),
         (swap(path=None), "absolute path"),
     ],
 )

@@ -250,6 +250,17 @@ def test_all_refused_leaves_no_baseline_file(host):
     assert not (host / "etc").exists()
 
 
+def test_a_link_in_the_place_of_a_file_of_ours_is_replaced_by_one_that_only_its_owner_writes(host):
+    put(host, "/etc/elsewhere", HEADER).chmod(0o640)
+    link = host / "etc/sysctl.d/60-test.conf"
+    link.parent.mkdir()
+    link.symlink_to("../elsewhere")
+    apply([sysctl()], host)
+    assert not link.is_symlink()
+    assert stat.S_IMODE(link.stat().st_mode) == 0o640
+    assert (host / "etc/elsewhere").read_text() == HEADER
+
+
 # First-seen values
 
 

@@ -1,11 +1,13 @@
 """First-seen values and files put back: exactly, in any order of roles, and telling what others did."""
 
+import errno
 import os
 import tempfile
 from pathlib import Path
 
 import pytest
 from ansible_collections.inference.host.plugins.module_utils import (
+    atomic,
     baseline,
     overrides,
     tunables_report,
@@ -31,6 +33,8 @@ from tunable_trees import (
     sysctl,
     sysfs,
 )
+
+SMT = "/sys/devices/system/cpu/smt/control"
 
 
 @pytest.fixture
@@ -92,6 +96,41 @@ def test_a_value_that_another_ones_return_sets_anew_is_written_again(tmp_path):
     assert [file.read_text() for file in files] == ["200\n", "none\n"]
     row = rows[queue + "nr_requests"]
     assert (row["before"], row["after"], row["status"], row["detail"]) == ("64", "200", "changed", "")
+
+
+def test_a_value_that_was_right_and_another_ones_change_sets_anew_is_written_again(tmp_path):
+    queue = "/sys/block/nvme0n1/queue/"
+    files = [put(tmp_path, queue + "nr_requests", "64\n"), put(tmp_path, queue + "scheduler", "none\n")]
+    host = Disk(str(tmp_path))
+    settings = [sysfs(queue + "scheduler", "mq-deadline"), sysfs(queue + "nr_requests", "64")]
+    rows = apply(settings, host).rows
+    assert [file.read_text() for file in files] == ["64\n", "mq-deadline\n"]
+    assert statuses(rows) == ["changed", "ok"]
+    assert not tunables_report.changed(apply(settings, host))
+    restore(host)
+    assert [file.read_text() for file in files] == ["64\n", "none\n"]
+
+
+class Siblings(Host):
+    """A host whose policy 1 is of a sibling: cpufreq says nothing of it while SMT is off."""
+
+    def text(self, path):
+        if path.endswith("/policy1/scaling_governor") and "off" in super().text(SMT):
+            raise OSError(errno.EBUSY, "busy", path)
+        return super().text(path)
+
+
+def test_a_siblings_governor_goes_back_once_smt_has_brought_it_back(host):
+    put(host, SMT, "on\n")
+    kernel = Siblings(str(host))
+    apply([sysfs(GOVERNORS, "performance")], kernel)
+    apply([sysfs(GOVERNORS, "performance"), sysfs(SMT, "off")], kernel)
+    rows = {row["path"]: row for row in restore(kernel).rows}
+    assert (host / SMT.strip("/")).read_text() == "on\n"
+    governor = GOVERNORS.replace("*", "1")
+    assert (host / governor.strip("/")).read_text() == "powersave\n"
+    assert (rows[governor]["before"], rows[governor]["after"]) == ("performance", "powersave")
+    assert (rows[governor]["status"], rows[governor]["detail"]) == ("changed", "")
 
 
 def test_restoring_where_nothing_was_ever_done_makes_nothing(host, snapshot):
@@ -188,6 +227,36 @@ def test_what_is_refused_stays_in_the_baseline_for_the_next_run(host):
     assert [row["path"] for row in restore(kernel).rows] == [THP]
     assert (host / THP.strip("/")).read_text() == "always\n"
     assert os.listdir(f"{host}{FOLDER}") == [".lock"]
+
+
+class Mute(Host):
+    """A kernel that takes a value and does not tell it afterwards."""
+
+    written = False
+
+    def put(self, path, text):
+        self.written = True
+        super().put(path, text)
+
+    def text(self, path):
+        if self.written and path == SWAPPINESS:
+            raise OSError(5, "no", path)
+        return super().text(path)
+
+
+def test_what_was_written_and_could_not_be_read_back_is_put_back(host):
+    assert statuses(apply([sysctl()], Mute(str(host))).rows) == ["refused"]
+    restore(host)
+    assert (host / "proc/sys/vm/swappiness").read_text() == "60\n"
+
+
+def test_what_a_killed_module_files_has_kept_for_itself_does_not_stay(host):
+    kept_file = put(host, "/etc/x", "first\n")
+    apply([file("/etc/x", "ours\n")], host)
+    atomic.keep(str(kept_file))
+    restore(host)
+    assert os.listdir(host / "etc") == ["x"]
+    assert kept_file.read_text() == "first\n"
 
 
 def test_commands_of_files_are_run_and_a_failing_one_is_run_again(host, tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.inference.host.plugins.doc_fragments.baseline import ModuleDocFragment
 from ansible_collections.inference.host.plugins.modules import files as module_files
 
 
@@ -165,7 +166,9 @@ def test_through_ansible_itself(tmp_path):
 
 
 def test_the_documentation_names_every_option_with_its_type_and_default():
-    documented = yaml.safe_load(module_files.DOCUMENTATION)["options"]
+    documented = {}
+    for text in (ModuleDocFragment.DOCUMENTATION, module_files.DOCUMENTATION):
+        documented.update(yaml.safe_load(text)["options"])
     assert spec_of(documented, "suboptions") == spec_of(module_files.ARGUMENT_SPEC, "options")
 
 
