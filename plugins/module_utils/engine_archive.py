@@ -20,6 +20,11 @@ import zlib
 
 from ansible_collections.inference.host.plugins.module_utils.engine_run import EngineError
 
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python without it opens no such archive
+    LZMAError = EOFError
+
 ELF = b"\x7fELF"
 
 
@@ -32,7 +37,11 @@ def unpack(archive, folder):
         else:
             with tarfile.open(archive) as source:
                 _unpack_tar(source, folder)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except EngineError:
+        raise
+    # A KeyError is of a hard link to what the archive does not hold, a ValueError of text that is none.
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, KeyError,
+            ValueError) as error:
         says = " ".join(str(error).split())[:100]
         raise EngineError("the archive cannot be unpacked (%s); it must be a tar, a zip or a wheel" % says) from None
 
@@ -110,7 +119,10 @@ def _below(folder, name):
 
 def _link(folder, path, name, target):
     inside = posixpath.normpath(posixpath.join(posixpath.dirname(posixpath.normpath(name)), target))
-    if target.startswith("/") or inside == ".." or inside.startswith("../"):
+    parts = [part for part in target.split("/") if part not in ("", ".")]
+    # Upwards only at its beginning, where folders are real: what is above the place that a link leads to is not known.
+    winding = parts != sorted(parts, key=lambda part: part != "..")
+    if target.startswith("/") or inside == ".." or inside.startswith("../") or winding:
         raise EngineError("the archive's link %s points outside of it" % name)
     if os.path.lexists(path):
         os.unlink(path)

@@ -84,7 +84,7 @@ class Release:
             check_path(self.opened)
             check_shards(self.files)
         else:
-            self.files = {path: value.lower() for path, value in files.items()}
+            self.files = {path: str(value).lower() for path, value in files.items()}
             check_files(self.files, filename)
             self.opened = opened_file(self.files, filename)
         self.release = release or default_release(sha256, files and self.files)

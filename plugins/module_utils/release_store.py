@@ -89,10 +89,11 @@ def prune(models_dir, keep, needed, only_look=False):
         releases = superfluous(installed_releases(models_dir, name), keep, stay)
         gone += ["%s/%s" % (name, release) for release in releases]
         if not only_look:
-            for release in releases:
-                _remove(os.path.join(models_dir, name), release)
+            # Of a killed run. First, for a release of that name cannot be taken away while it is there.
             for left in glob.glob(os.path.join(glob.escape(os.path.join(models_dir, name)), GOING + "*")):
                 shutil.rmtree(left)
+            for release in releases:
+                _remove(os.path.join(models_dir, name), release)
     return gone
 
 
@@ -106,13 +107,14 @@ def _remove(model_dir, release):
 def switch(models_dir, wanted, only_look=False):
     """Let `current` of each model point to a release that is installed; return the names of the models that changed.
 
-    wanted: {name: release}. Raises ReleaseError before anything changes where one is not installed.
+    wanted: {name: release}. Raises ReleaseError before anything changes where one is not installed; not for who only
+    looks, since an earlier task that was only simulated may install it.
     """
     for name, release in wanted.items():
         if not NAME.match(name):
             raise ReleaseError("current has the model '%s'; a model's name is %s" % (name, NAME_WORDS))
         there = [one["release"] for one in installed_releases(models_dir, name)]
-        if release not in there:
+        if release not in there and not only_look:
             error = ReleaseError("release '%s' is not installed; there are %s" % (release, ", ".join(there) or "none"))
             error.model = name
             raise error

@@ -262,6 +262,7 @@ waiting:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.inference.host.plugins.module_utils.atomic import words
 from ansible_collections.inference.host.plugins.module_utils.errors import ReleaseError
 from ansible_collections.inference.host.plugins.module_utils.model_install import check_names, run
 from ansible_collections.inference.host.plugins.module_utils.model_secrets import redacted, secrets_among
@@ -319,6 +320,9 @@ def main():
     except ReleaseError as error:
         start = "model%s '%s': " % ("s" if ", " in error.model else "", error.model) if error.model else ""
         module.fail_json(msg="%s%s." % (start, error), invocation=invocation)
+    except OSError as error:
+        says = "%s cannot be used: %s." % (error.filename or params["models_dir"], words(error))
+        module.fail_json(msg=says, invocation=invocation)
     if params["preflight"]:
         result.update(changed=False, results=[dict(model, changed=False) for model in result["results"]])
     module.exit_json(invocation=invocation, **result)

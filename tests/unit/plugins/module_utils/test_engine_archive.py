@@ -1,6 +1,8 @@
 """Archives of engines: what lies below the folder is unpacked, what would lie elsewhere is refused."""
 
 import os
+import stat
+import tarfile
 import zipfile
 
 import pytest
@@ -49,6 +51,9 @@ def test_a_wheel_without_modes_has_programs_by_their_content(tmp_path, folder):
     ([("/etc/out", b"x")], "entry /etc/out lies outside of it"),
     ([("a", "link", "/etc")], "link a points outside of it"),
     ([("a/b", "link", "../../etc")], "link a/b points outside of it"),
+    # By its words b/c leads to b/.., and in truth two folders above the archive's own.
+    ([("a/", "folder"), ("b/d/", "folder"), ("b/d/a", "link", "../../a"), ("b/d/c", "link", "a/../../..")],
+     "link b/d/c points outside of it"),
     ([("a", "link", "."), ("a/b", b"x")], "entry a/b goes through a link"),
     ([("a", "device")], "entry a is neither file, folder nor link"),
 ])
@@ -79,6 +84,31 @@ def test_a_truncated_archive_is_said(tmp_path, folder):
     with pytest.raises(EngineError, match="cannot be unpacked"):
         unpack(str(tmp_path / "b"), str(folder))
     unpack(whole, str(folder))
+
+
+def test_a_hard_link_to_nothing_is_said(tmp_path, folder):
+    with pytest.raises(EngineError, match="cannot be unpacked .*'gone' not found"):
+        unpack(tar(tmp_path / "a.tar.gz", [("a", "hard", "gone")]), str(folder))
+
+
+def test_a_broken_xz_archive_is_said(tmp_path, folder):
+    (tmp_path / "a").write_bytes(os.urandom(100000))
+    with tarfile.open(tmp_path / "a.tar.xz", "w:xz") as archive:
+        archive.add(tmp_path / "a", "a")
+    content = bytearray((tmp_path / "a.tar.xz").read_bytes())
+    content[50000:51000] = bytes(1000)
+    (tmp_path / "a.tar.xz").write_bytes(content)
+    with pytest.raises(EngineError, match="cannot be unpacked"):
+        unpack(str(tmp_path / "a.tar.xz"), str(folder))
+
+
+def test_a_zip_whose_link_is_no_text_is_said(tmp_path, folder):
+    link = zipfile.ZipInfo("a")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(link, b"\xff")
+    with pytest.raises(EngineError, match="cannot be unpacked"):
+        unpack(str(tmp_path / "a.zip"), str(folder))
 
 
 def test_an_archive_that_is_larger_than_the_disk_is_not_begun(tmp_path, folder, monkeypatch):

@@ -112,6 +112,7 @@ def test_what_an_engine_opens(model, place):
         ({"sha256": None}, "a model has either sha256, of its one file, or files"),
         ({"files": SUMS}, "a model has either sha256, of its one file, or files"),
         ({"sha256": None, "files": {}}, "files has 0 entries"),
+        ({"sha256": None, "files": {"x.gguf": None}}, "files has 'none' for x.gguf; it must be 64"),
         ({"filename": "m-00001-of-00002.gguf"}, "is a part of a split model"),
     ],
 )

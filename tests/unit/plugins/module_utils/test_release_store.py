@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,12 @@ def test_a_removal_that_was_killed_is_finished(models):
     assert not Path(models, "m/.going.a").exists()
 
 
+def test_a_removal_that_was_killed_is_not_in_the_way_of_the_next(models):
+    shutil.copytree(Path(models, "m/a"), Path(models, "m/.going.a"))
+    assert prune(models, 3, set()) == ["m/a"]
+    assert not Path(models, "m/.going.a").exists()
+
+
 @given(st.lists(st.sampled_from("abcdefg"), unique=True), st.integers(0, 8), st.sets(st.sampled_from("abcdefg")),
        st.sampled_from("abcdefg"))
 def test_what_may_go_is_never_needed_and_the_rest_is_enough(releases, keep, needed, current):
@@ -106,6 +113,11 @@ def test_current_is_switched_to_what_is_installed(models):
     assert switch(models, {"m": "d", "n": "x"}) == ["m", "n"]
     assert [os.readlink(Path(models, name, "current")) for name in "mn"] == ["d", "x"]
     assert switch(models, {"m": "d"}) == []
+
+
+def test_who_only_looks_may_name_a_release_that_an_earlier_task_would_install(models):
+    assert switch(models, {"m": "e", "o": "x"}, only_look=True) == ["m", "o"]
+    assert os.readlink(Path(models, "m/current")) == "b" and not Path(models, "o").exists()
 
 
 @pytest.mark.parametrize(("wanted", "sentence"), [

@@ -32,6 +32,15 @@ def test_the_list_changes_nothing(models, run_module, snapshot):
     assert snapshot(models) == before
 
 
+def test_a_folder_that_cannot_be_made_is_said_in_one_sentence(tmp_path, run_module):
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    wish = {"name": "m", "source": f"file://{tmp_path}/x.gguf", "sha256": hashlib.sha256(b"GGUF").hexdigest()}
+    folder = tmp_path / "x.gguf/models"
+    result = run_module("model_release", {"models_dir": str(folder), "models": [wish]})
+    assert result["failed"] and result["msg"].startswith(f"{folder}/")
+    assert result["msg"].endswith(" cannot be used: not a directory.")
+
+
 def test_a_host_without_models_has_none(tmp_path, run_module):
     for keep in (0, 2):
         result = run_module("model_releases", {"models_dir": str(tmp_path / "none"), "keep": keep})
