@@ -30,6 +30,7 @@ RETURN = """
 _value:
   description:
     - C(kind) is C(service), or for containers C(podman), C(docker) or C(quadlet), where podman is found to have it.
+    - C(compiled) tells whether the engine makes no code at run time and keeps no files, which no Python package's does.
     - C(exec_start), C(warm_up), C(environment), C(config) and C(tool) are texts or null; C(container) has the keys and
       values of a Quadlet file's section of that name.
   type: dict

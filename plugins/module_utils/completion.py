@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -47,7 +48,7 @@ def complete(port, check, model, key=None, seconds=300):
     except urllib.error.HTTPError as error:
         with error:
             raise CompletionError("has status %d: %s" % (error.code, shown(error.read()))) from None
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise CompletionError("did not come: %s" % getattr(error, "reason", error)) from None
     return text_of(said, check)
 

@@ -40,13 +40,17 @@ class FirewallError(Exception):
 def rules(ssh_ports, nginx_ports, tcp_ports, udp_ports, sources):
     """Return (revision, text of the rules). sources: networks that may reach nginx, empty for all.
 
-    What is not named is dropped. Raises FirewallError without a port for SSH: the host could not be reached any more.
+    What is not named is dropped. Raises FirewallError without a port for SSH: the host could not be reached any more;
+    and for a source that is no network.
     """
     if not ssh_ports:
         raise FirewallError("the port of the SSH connection is not known, so the firewall would cut it off; set "
                             "ansible_port in the inventory")
     lines = [accept("tcp", ssh_ports)]
-    networks = [ipaddress.ip_network(source) for source in sources]
+    try:
+        networks = [ipaddress.ip_network(source) for source in sources]
+    except ValueError as error:
+        raise FirewallError("firewall_nginx_sources: %s; name networks such as 10.0.0.0/8" % error) from None
     for family, version in (("ip", 4), ("ip6", 6)):
         mine = sorted(str(network) for network in networks if network.version == version)
         if mine:
@@ -91,6 +95,7 @@ def connection_port(environs):
 
 
 def listening_ports(text):
-    """Return the ports in what `sshd -T` prints."""
-    pairs = [line.split() for line in text.splitlines()]
-    return [int(pair[1]) for pair in pairs if len(pair) == 2 and pair[0] == "port" and pair[1].isdigit()]
+    """Return the ports in what `sshd -T` prints; an address may have one of its own."""
+    pairs = [line.split()[:2] for line in text.splitlines()]
+    found = [pair[1].rpartition(":")[2] for pair in pairs if len(pair) == 2 and pair[0] in ("port", "listenaddress")]
+    return sorted({int(port) for port in found if port.isdigit()})

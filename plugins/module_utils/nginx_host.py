@@ -1,6 +1,6 @@
 # Copyright: inference.host contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What role nginx has to know of a host: its certificate, its IPv6, how nginx was before, and what nginx answers."""
+"""What role nginx has to know of a host: its certificate, its IPv6, and how nginx was before."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import re
 import secrets
 import socket
 import stat
-import urllib.error
-import urllib.request
 
 REVISION = re.compile(r'return 200 "([0-9a-f]{32})\\n";')
 
@@ -77,16 +75,6 @@ def read_text(path):
         with open(path, encoding="utf-8", errors="replace") as stream:
             return stream.read()
     except OSError:
-        return ""
-
-
-def ask(url, seconds=5):
-    """Return what nginx answers to a request of this host, "" where it does not answer with status 200."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=seconds) as answer:
-            return answer.read().decode("utf-8", "replace").strip() if answer.status == 200 else ""
-    except (OSError, ValueError, urllib.error.HTTPError):
         return ""
 
 

@@ -12,8 +12,8 @@ Role service installs this very file, so it needs Python 3.8 and nothing else. U
 
 Role nginx writes a line for each instance of the host, /etc/nginx/inference/SERVICE-INDEX.server. An instance is
 registered where a copy of it is in the registry, from which nginx's configuration includes it. Where role nginx has
-written no line, and where nginx does not run, nothing is to be done. A call that was killed is simply repeated: what
-nginx has loaded is asked of nginx, not remembered.
+written no line, and where nginx does not run, nobody is to be told; a drain waits for the connections all the same. A
+call that was killed is simply repeated: what nginx has loaded is asked of nginx, not remembered.
 """
 
 from __future__ import annotations
@@ -41,10 +41,14 @@ CONTROL = SOURCES + "/control"
 REGISTRY = "/run/inference.host/nginx"
 GENERATION = REGISTRY + "/generation.conf"
 """nginx includes it in location /-/generation, which so tells which state of the registry is loaded."""
+LOCK = REGISTRY + "/registry.lock"
+"""With a dot, which no service has in its name: beside it are the services' folders."""
 PID_FILE = "/run/nginx.pid"
 SERVICE = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 TOKEN = re.compile(r"[0-9a-f]{16}-[0-9a-f]{8}\Z")
 ESTABLISHED = "01"
+LOOPBACK = "%08X" % int.from_bytes(socket.inet_aton("127.0.0.1"), sys.byteorder)
+"""As the kernel writes it in /proc/net/tcp: a number in the order of the processor's bytes."""
 SWITCH_SECONDS = 30
 """Longest wait for other calls to end, and for nginx to load a state: twice that is the most that `register` takes, and
 `drain` on top of its SECONDS."""
@@ -110,7 +114,7 @@ class Registry:
     @contextlib.contextmanager
     def locked(self, seconds=SWITCH_SECONDS):
         """Hold the lock of the registry and of nginx's reloads; raise RegistryError where that is not had in time."""
-        with _lock(self.root + REGISTRY + "/lock", seconds):
+        with _lock(self.root + LOCK, seconds):
             yield
 
     @contextlib.contextmanager
@@ -205,7 +209,7 @@ def drain(registry, service, index, port, seconds):
         if line or (registry.sources() and not registry.is_loaded()):
             workers = registry.load()
     # After a change of the port nginx's connections are at the one that it was told.
-    ports = {port} | {int(number) for number in re.findall(r"server \S+:([0-9]+)", line)}
+    ports = {port} | ports_of(line)
     quiet_since = None
     while True:
         now = time.monotonic()
@@ -267,14 +271,24 @@ def _get(url):
         return None
 
 
+def ports_of(line):
+    """Return the set of the ports in an instance's line."""
+    return {int(number) for number in re.findall(r"server \S+:([0-9]+)", line)}
+
+
 def connections(ports):
-    """Return how many connections to these local ports are established."""
-    count = 0
+    """Return how many connections to these ports of this host are established.
+
+    Of a container's published port the host may have the client's end alone.
+    """
+    served = asked = 0
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in _read(path).splitlines()[1:]:
-            _number, local, _remote, state = line.split()[:4]
-            count += state == ESTABLISHED and int(local.rpartition(":")[2], 16) in ports
-    return count
+            _number, local, remote, state = line.split()[:4]
+            served += state == ESTABLISHED and int(local.rpartition(":")[2], 16) in ports
+            address, _colon, port = remote.rpartition(":")
+            asked += state == ESTABLISHED and address == LOOPBACK and int(port, 16) in ports
+    return max(served, asked)
 
 
 def children(pid):

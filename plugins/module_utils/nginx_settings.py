@@ -120,13 +120,16 @@ def check_gzip(wishes):
 
 
 def static_folders(plan, folders):
-    """Return the static folders complete; their paths are none of a service."""
+    """Return the static folders complete; their paths are none of a service, nor stand above one that the first service
+    answers without its name."""
     services = ["/%s/" % upstream["service"] for upstream in plan["upstreams"]]
+    unnamed = [path for upstream in plan["upstreams"][:1] for path in [upstream["health"]] + upstream["paths"]]
     complete, taken = [], ["/-/"] + services
     for index, folder in enumerate(folders):
         folder = check_fields("nginx_static[%d]" % index, folder, STATIC_FIELDS)
         first = folder["path"].split("/")[1]
-        if folder["path"] in taken or "/%s/" % first in services + ["/-/"]:
+        if (folder["path"] in taken or "/%s/" % first in services + ["/-/"]
+                or any(path.startswith(folder["path"]) for path in unnamed)):
             raise PlanError("nginx_static[%d].path is %s, which is taken already; give it another." % (
                 index, folder["path"]))
         taken.append(folder["path"])

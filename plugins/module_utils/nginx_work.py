@@ -38,7 +38,7 @@ class Work:
         self.params, self._run, self.registry = params, run, registry
         self.plan = file_set.Plan([], [], [])
         self.actions, self.notes = [], []
-        self.version = self.program = None
+        self.version = self.program = self._conditions = None
         self._began = self._log_size = 0
 
     def look(self):
@@ -48,14 +48,14 @@ class Work:
             self.actions.append("install")
         states = self._states()
         token = self._make_plan(check_mode=True)
-        missing, _left = self._registration(states)
+        missing, left = self._registration(states)
         loaded = self._ask()
         unit = states.get(UNIT, {})
         if unit.get("UnitFileState") != "enabled":
             self.actions.append("enable")
         if unit.get("ActiveState") != "active":
             self.actions.append("start")
-        if missing:
+        if missing or left:
             self.actions.append("register")
         if any(self.plan) or loaded != token or not self._registry_is_loaded():
             self.actions.append("load")
@@ -69,7 +69,7 @@ class Work:
             self._install(broken)
         states = self._states()
         if states.get(UNIT, {}).get("UnitFileState", "").startswith("masked-runtime"):
-            self._systemctl("unmask", "--runtime")
+            self._systemctl("unmask", "--runtime", UNIT)
             states = self._states()
         items = self._items(None)
         for path in file_set.recover(items, self._absent()):
@@ -124,7 +124,7 @@ class Work:
         return units.parse_show(out)
 
     def _ask(self):
-        return nginx_host.ask(self.params["url"] + "/-/revision")
+        return nginx_registry.ask(self.params["url"] + "/-/revision")
 
     def _registry_is_loaded(self):
         return not self.params["instances"] or self.registry.is_loaded()
@@ -141,16 +141,16 @@ class Work:
             stapling = status == 0 and bool(out.strip())
             note = ("OCSP stapling is left out: %s does not say whom to ask." if status == 0 else
                     "OCSP stapling is left out: openssl is missing or cannot read %s.") % certificate
-            if not stapling and note not in self.notes:
+            if not stapling:
                 self.notes.append(note)
         return {"ipv6": nginx_host.has_ipv6(), "stapling": stapling}
 
     def _items(self, revision):
         """Return the files as file_set takes them, those lines left out that are not for this host."""
-        version, flags = self.version or nginx_variants.OLDEST, self._flags()
-        owner = "root" if os.geteuid() == 0 else None
-        items = [dict(item, content=nginx_variants.resolve(item["content"], version, flags), owner=owner, group=owner)
-                 for item in self.params["files"]]
+        version, owner = self.version or nginx_variants.OLDEST, "root" if os.geteuid() == 0 else None
+        self._conditions = self._conditions or self._flags()
+        items = [dict(item, content=nginx_variants.resolve(item["content"], version, self._conditions), owner=owner,
+                      group=owner) for item in self.params["files"]]
         text = nginx_host.read_text(self.params["revision"]) if revision is None else revision
         return items + [{"path": self.params["revision"], "content": text, "mode": "0644", "sensitive": False,
                          "owner": owner, "group": owner}]
@@ -187,23 +187,24 @@ class Work:
     def _install(self, broken):
         """Install the package without letting it start nginx: its own site listens where others may listen already."""
         self.actions.append("install")
-        self._systemctl("mask", "--runtime")
+        self._systemctl("mask", "--runtime", UNIT)
         try:
             packages.install(self._run, self.params["package"], broken)
         finally:
-            self._systemctl("unmask", "--runtime")
+            self._systemctl("unmask", "--runtime", UNIT)
         self._find()
         if not self.version:
             raise WorkError("package %s was installed and brought no nginx in %s." % (self.params["package"], FOLDERS))
 
     def _systemctl(self, *words):
-        status, _out, error = self._run(["systemctl", "--no-pager", *words, UNIT])
-        return "" if status == 0 else error.strip()
+        """Return what systemctl says when it fails, else ""."""
+        status, _out, error = self._run(["systemctl", "--no-pager", *words])
+        return "" if status == 0 else error.strip() or "systemctl ended with status %d" % status
 
     def _must(self, word):
         """Carry out a verb of systemctl and say with nginx's own sentence why it failed."""
         self.actions.append(word)
-        error = self._systemctl(word)
+        error = self._systemctl(word, UNIT)
         if error:
             self._check()
             raise WorkError("nginx could not %s: %s" % (word, self._last_error() or error))
@@ -213,11 +214,16 @@ class Work:
         try:
             file_set.apply(self.plan, lambda: self._go_live(unit, token, check=True))
         except file_set.FileSetError:
+            if self._has_unit_files():
+                self._systemctl("daemon-reload")
             if "load" in self.actions:
                 # nginx works on with the old files; now it also knows which state of the registry they came with.
                 with contextlib.suppress(nginx_registry.RegistryError):
                     self.registry.load(self.params["wait_seconds"])
             raise
+
+    def _has_unit_files(self):
+        return any("/systemd/" in change.path for change in self.plan.files)
 
     def _check(self):
         status, out, error = self._run([self.program, "-t", "-q"])
@@ -230,8 +236,10 @@ class Work:
             self._check()
         self._began = time.time()
         self._log_size = os.path.getsize(ERROR_LOG) if os.path.exists(ERROR_LOG) else 0
-        if unit.get("NeedDaemonReload") == "yes" or any("/systemd/" in change.path for change in self.plan.files):
-            self._systemctl("daemon-reload")
+        if unit.get("NeedDaemonReload") == "yes" or self._has_unit_files():
+            error = self._systemctl("daemon-reload")
+            if error:
+                raise WorkError("systemd could not read its unit files again: %s" % error)
         if unit.get("UnitFileState") != "enabled":
             self._must("enable")
         self._register()

@@ -29,18 +29,26 @@ class RolloutError(Exception):
 class Rollout:
     """One instance on its way to its new files."""
 
-    def __init__(self, instance, host, registry, drain_seconds, ask):
+    def __init__(self, instance, host, registry, drain_seconds, ask, check_stop):
         """instance: of the plan, with unit, service, index, port, health and its placement. host: systemd.Systemd.
         registry: nginx_registry.Registry. drain_seconds: longest wait for running answers. ask: a function that asks
-        the instance for a completion, returns its text and raises where it is not as expected."""
+        the instance for a completion, returns its text and raises where it is not as expected. check_stop: one that
+        raises where the run was told to stop."""
         self.instance, self.host, self.registry = instance, host, registry
-        self.drain_seconds, self.ask = drain_seconds, ask
+        self.drain_seconds, self.ask, self.check_stop = drain_seconds, ask, check_stop
         self.unit, self.key = instance["unit"], (instance["service"], instance["index"])
         self.before, self.is_out, self.touched = {}, False, False
         self.answer = self.drained = None
 
     def properties(self):
         return self.host.show([self.unit]).get(self.unit, {})
+
+    def check_port(self):
+        """Raise RolloutError where nginx would send to another port than the one on which the plan has the instance."""
+        ports = nginx_registry.ports_of(self.registry.sources().get(self.key, ""))
+        if ports - {self.instance["port"]}:
+            raise RolloutError("%s is to listen on port %d, and nginx would send to port %d; run site.yml, which "
+                               "changes both." % (self.unit, self.instance["port"], max(ports)))
 
     def is_needed(self, plan):
         """Return whether files differ, or what they say does not run where it should, or nginx does not send to it.
@@ -59,6 +67,10 @@ class Rollout:
         baseline, baseline_name: where first-seen files are kept, see file_set_baseline.py. Raises RolloutError.
         """
         self.before = self.properties()
+        if self.before.get("NeedDaemonReload") == "yes":
+            # A killed run let systemd read files that have been put back since.
+            self.host.call("daemon-reload")
+            self.before = self.properties()
         try:
             self.take_out()
             with file_set_baseline.first_seen(plan, baseline, baseline_name, AFTER_RESTORE):
@@ -98,6 +110,7 @@ class Rollout:
                 if fault:
                     raise UnitError(fault)
                 self.answer = self.ask()
+                self.check_stop()
             except BaseException:
                 # While it cannot register. systemd would go on with the start.
                 self.host.call("stop", self.unit)
@@ -114,6 +127,7 @@ class Rollout:
         """
         while True:
             status, found = restart.poll(), self.properties()
+            self.check_stop()
             if status:
                 raise self.host.failure(self.unit, "could not restart.")
             new = found.get("InvocationID") != self.before.get("InvocationID") and found.get("MainPID", "0") != "0"
@@ -132,6 +146,8 @@ class Rollout:
 
     def go_back(self):
         """Bring the unit back to the old files, which are in their places again; return what came of it, in words."""
+        # It may have read the new ones, and would start with them.
+        self.host.call("daemon-reload")
         if not self.touched:
             if self.is_out and self.before.get("ActiveState") == "active":
                 try:
@@ -139,9 +155,9 @@ class Rollout:
                 except nginx_registry.RegistryError as fault:
                     return "It runs on with what it had, but nginx does not send to it: %s" % fault
             return "Nothing was changed: it runs on with what it had."
-        self.host.call("daemon-reload")
         if self.before.get("LoadState") != "loaded":
-            return "There was no such instance before."
+            self.host.remove(self.unit)
+            return "There was no such instance before, and there is none now."
         self.host.call("reset-failed", self.unit)
         try:
             self.host.must(self.unit, "restart")

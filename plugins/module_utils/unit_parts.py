@@ -15,6 +15,8 @@ from ansible_collections.inference.host.plugins.module_utils.environment import 
 from ansible_collections.inference.host.plugins.module_utils.json_text import json_text
 from ansible_collections.inference.host.plugins.module_utils.unit_quoting import environment_text, systemd_quote
 
+COMPILED = ("llama_cpp", "whisper")
+"""Runtimes that make no code at run time and keep no files, unless the engine is of a Python package."""
 READ_ALL = ["/bin/sh", "-c", 'find "$0" -type f -exec cat {} + >/dev/null']
 
 
@@ -22,6 +24,7 @@ def unit_parts(instance, engines, models_dir):
     """Return the texts of one instance that its unit's files are made of.
 
     engines: {runtime: {"path", "options", "package"}}. The answer: `kind` ("service", "podman", "docker" or "quadlet"),
+    `compiled` (whether the engine makes no code at run time and keeps no files, so that its unit allows neither),
     `exec_start`, `warm_up` (an ExecStartPre= line that reads the model under the instance's own memory policy, or
     None), `environment` and `config` (texts of its files; config may be None), `container` (lines of a Quadlet file),
     `tool` (path of the container tool, or None). Raises PlanError as engine_command.
@@ -36,6 +39,7 @@ def unit_parts(instance, engines, models_dir):
     config = instance["config"]
     return {
         "kind": kind,
+        "compiled": instance["runtime"] in COMPILED and not engine.get("package"),
         "exec_start": systemd_quote(words),
         "warm_up": warm_up and systemd_quote(warm_up),
         "environment": environment_text(with_model_file(instance["environment"], path)),

@@ -135,8 +135,6 @@ changed_paths:
   sample: [/etc/nginx/conf.d/inference.conf]
 """
 
-import signal
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.inference.host.plugins.module_utils import (
     atomic,
@@ -144,6 +142,7 @@ from ansible_collections.inference.host.plugins.module_utils import (
     file_diff,
     file_set,
     file_set_baseline,
+    stop_signals,
 )
 
 ATTRIBUTES = {"path": {"type": "str", "required": True}, "owner": {"type": "str"}, "group": {"type": "str"}}
@@ -188,8 +187,7 @@ def main():
     )
     files, absent, directories = (module.params[name] for name in ("files", "absent", "directories"))
     module.no_log_values = _secrets(files)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+    stop_signals.raise_as(file_set.FileSetError)
     try:
         plan = _work(module, files, absent, directories)
     except (file_set.FileSetError, baseline.BaselineError) as error:
@@ -220,13 +218,6 @@ def _work(module, files, absent, directories):
         with file_set_baseline.first_seen(plan, folder, name, after):
             file_set.apply(plan, module.params["validate"])
     return plan
-
-
-def _stop(number, _frame):
-    """Turn a signal into an exception once, so that everything is put back before the end."""
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.SIG_IGN)
-    raise file_set.FileSetError(f"stopped by {signal.Signals(number).name}")
 
 
 def _secrets(files):

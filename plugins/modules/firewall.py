@@ -105,6 +105,7 @@ import shutil
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.inference.host.plugins.module_utils import (
     atomic,
+    baseline,
     file_diff,
     file_set,
     file_set_baseline,
@@ -158,19 +159,27 @@ def main():
     if not firewall.may_filter(read("/proc/self/status").decode()):
         module.exit_json(changed=False, applicable=False, pending=False, ssh_ports=[])
     try:
-        Host(module).run()
-    except (firewall.FirewallError, packages.PackageError, file_set.FileSetError) as error:
+        if module.check_mode:
+            answer = Host(module).run()
+        else:
+            with atomic.locked(file_set.lock_path()):
+                answer = Host(module).run()
+    except (firewall.FirewallError, packages.PackageError, file_set.FileSetError, baseline.BaselineError) as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg="%s cannot be used: %s" % (error.filename, atomic.words(error)))
+    module.exit_json(**answer)
 
 
 class Host:
-    """What is loaded and written, and how that is changed."""
+    """What is loaded and written, and how that is changed; only in check mode without the lock of file_set.py."""
 
     def __init__(self, module):
         self.module, self.params = module, module.params
         self.nft = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin") or "/usr/sbin/nft"
 
     def run(self):
+        """Return the module's result."""
         if self.params["state"] == "absent":
             return self.remove()
         ports = self.ssh_ports()
@@ -189,7 +198,7 @@ class Host:
                   "ssh_ports": ports}
         if self.module._diff:
             answer["diff"] = file_diff.diff(plan)
-        self.module.exit_json(**answer)
+        return answer
 
     def ssh_ports(self):
         """Return every port on which somebody may be connected: nothing is guessed, so there may be none."""
@@ -200,7 +209,10 @@ class Host:
         return sorted(set(filter(None, found)))
 
     def plan(self, text):
-        """Return what of the files that last is not yet as wanted; no text: neither of them."""
+        """Return what of the files that last is not yet as wanted; no text: neither of them. What a killed run had
+        half changed is put back first."""
+        if not self.module.check_mode:
+            file_set.recover([], [RULES, UNIT_FILE])
         unit = UNIT_TEXT % {"nft": self.nft, "rules": RULES, "table": firewall.TABLE}
         wanted = [(RULES, text), (UNIT_FILE, unit)] if text else []
         files = [{"path": path, "content": content, "mode": "0644", "owner": "root", "group": "root",
@@ -241,7 +253,7 @@ class Host:
         if not loaded:
             raise firewall.FirewallError("the rules were taken back before they were confirmed; raise "
                                          "firewall_rollback_seconds")
-        with atomic.locked(file_set.lock_path()), file_set_baseline.first_seen(
+        with file_set_baseline.first_seen(
                 plan, self.params["baseline"], self.params["baseline_name"], [["systemctl", "daemon-reload"]]):
             file_set.apply(plan)
         self.must(["systemctl", "stop", ROLLBACK + ".timer"], "the timer could not be stopped")
@@ -258,10 +270,9 @@ class Host:
             self.systemctl("disable", "--now", UNIT)
             if self.listed():
                 self.must([self.nft, "delete", "table", *firewall.TABLE.split()], "nft could not remove the table")
-            with atomic.locked(file_set.lock_path()):
-                file_set.apply(file_set.Plan([], plan.files, []))
+            file_set.apply(file_set.Plan([], plan.files, []))
             self.systemctl("daemon-reload")
-        self.module.exit_json(changed=changed, applicable=True, pending=False, ssh_ports=[])
+        return {"changed": changed, "applicable": True, "pending": False, "ssh_ports": []}
 
 
 def environs(pid):

@@ -199,8 +199,6 @@ notes:
   elements: str
 """
 
-import signal
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.inference.host.plugins.module_utils import (
     atomic,
@@ -211,6 +209,7 @@ from ansible_collections.inference.host.plugins.module_utils import (
     nginx_registry,
     nginx_work,
     packages,
+    stop_signals,
 )
 
 ARGUMENT_SPEC = {
@@ -255,8 +254,7 @@ def main():
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
     module.no_log_values = _secrets(params)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+    stop_signals.raise_as(file_set.FileSetError)
     work = nginx_work.Work(params, module.run_command, nginx_registry.Registry())
     try:
         if module.check_mode:
@@ -280,13 +278,6 @@ def main():
     if module._diff:
         result["diff"] = file_diff.diff(work.plan)
     module.exit_json(**result)
-
-
-def _stop(number, _frame):
-    """Turn a signal into an exception once, so that everything is put back before the end."""
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.SIG_IGN)
-    raise file_set.FileSetError("stopped by %s" % signal.Signals(number).name)
 
 
 def _secrets(params):

@@ -20,7 +20,7 @@ description:
     so.
   - Whether there is anything to do is read from what runs. A run that was killed is repeated from the beginning, with
     the files from before the killed run as those to go back to.
-  - Where nginx does not know the instance, nothing is drained.
+  - Where nginx does not know the instance, only the connections that stand are awaited.
 options:
   instance:
     description:
@@ -120,7 +120,6 @@ answer:
 
 import functools
 import os
-import signal
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.inference.host.plugins.module_utils import (
@@ -131,6 +130,7 @@ from ansible_collections.inference.host.plugins.module_utils import (
     file_set,
     nginx_registry,
     rollout,
+    stop_signals,
     systemd,
 )
 
@@ -169,10 +169,9 @@ def main():
         supports_check_mode=True,
         required_together=[("baseline", "baseline_name")],
     )
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+    check_stop = stop_signals.raise_as(rollout.RolloutError)
     try:
-        result = _run(module)
+        result = _run(module, check_stop)
     except (rollout.RolloutError, file_set.FileSetError, baseline.BaselineError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
@@ -180,7 +179,7 @@ def main():
     module.exit_json(**result)
 
 
-def _run(module):
+def _run(module, check_stop):
     """Return the module's result."""
     params = module.params
     files = [dict(item, sensitive=False) for item in params["files"]]
@@ -189,7 +188,7 @@ def _run(module):
     # Else a signal that comes while a command runs would end the module at once.
     run = functools.partial(module.run_command, handle_exceptions=False)
     one = rollout.Rollout(params["instance"], systemd.Systemd(run), nginx_registry.Registry(root),
-                          params["drain_seconds"], lambda: _ask(params))
+                          params["drain_seconds"], lambda: _ask(params), check_stop)
     one.check_port()
     if module.check_mode:
         plan = file_set.make_plan(files, [], directories, check_mode=True)
@@ -223,13 +222,6 @@ def _ask(params):
             instance["port"], check, instance["service"], params["api_key"], params["answer_seconds"])
     except completion.CompletionError as error:
         raise rollout.RolloutError("its completion %s." % error) from None
-
-
-def _stop(number, _frame):
-    """Turn a signal into an exception once, so that the instance goes back before the end."""
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.SIG_IGN)
-    raise rollout.RolloutError("the run was stopped by %s." % signal.Signals(number).name)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def render(folder, plans, **variables):
 
 def files_of(rendered):
     """Return {path: content} of all files."""
-    parts = [rendered["shared"], *rendered["instances"].values()]
+    parts = [rendered["shared"], *rendered["services"].values(), *rendered["instances"].values()]
     return {file["path"]: file["content"] for part in parts for file in part}
 
 

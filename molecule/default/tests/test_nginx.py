@@ -165,6 +165,12 @@ def test_clients_need_a_key_and_the_engine_gets_its_own(serve):
     assert "Access-Control-Allow-Origin" not in box.ask("/v1/models", Origin="https://evil.example")[1]
 
 
+def test_pages_of_all_origins_may_use_the_answers_where_that_is_wanted(serve):
+    box = serve(cors_origins=["*"])
+    status, answered, _body = box.ask("/v1/models", Origin="https://any.example")
+    assert (status, answered["Access-Control-Allow-Origin"]) == (200, "*")
+
+
 def test_each_client_has_its_rate(serve):
     box = serve(clients={"frontend": KEY, "batch": OTHER}, rate_per_minute=1, rate_burst=2,
                 client_limits={"batch": {"rate_per_minute": 1, "rate_burst": 4}})

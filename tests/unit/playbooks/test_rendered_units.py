@@ -128,6 +128,7 @@ def everything():
 
 TOOLS = {"podman": ENGINES["container"], "quadlet": {"path": "/usr/bin/podman", "options": ["quadlet"]},
          "docker": {"path": "/usr/bin/docker"}}
+PACKAGE = {"path": "/opt/inference/faster-whisper-server", "options": [], "package": "faster-whisper-server"}
 
 
 @pytest.fixture(scope="module", name="runtimes")
@@ -136,7 +137,8 @@ def runtimes_fixture(tmp_path_factory):
     plan, answer = make_plan(*everything()), {}
     for name, engine in TOOLS.items():
         folder = tmp_path_factory.mktemp(name)
-        rendered = render(folder, {"here": plan}, runtime_engines=dict(ENGINES, container=engine),
+        engines = dict(ENGINES, container=engine, **({"whisper": PACKAGE} if name == "docker" else {}))
+        rendered = render(folder, {"here": plan}, runtime_engines=engines,
                           service_api_keys={"chat": "not-a-real-key", "v": "not-a-real-key-either"})["here"]
         lay_out(folder / "root", rendered)
         answer[name] = (plan, rendered, folder / "root")
@@ -158,7 +160,7 @@ def test_systemd_would_say_what_is_wrong(runtimes, tmp_path):
     _plan, rendered, _root = runtimes["podman"]
     files = [{"path": path, "content": text.replace("AllowedCPUs=", "AllowedCPU=").replace("UMask=0077", "UMask=x")}
              for path, text in files_of(rendered).items()]
-    lay_out(tmp_path, {"shared": files, "instances": {}})
+    lay_out(tmp_path, {"shared": files, "services": {}, "instances": {}})
     (tmp_path / "usr/bin/taskset").unlink()
     said = verify(tmp_path, "inference-chat@0.service")
     for word in ("Unknown key 'AllowedCPU'", "Failed to parse mode value", "taskset is not executable"):
@@ -193,6 +195,14 @@ def test_code_may_be_made_at_run_time_only_where_it_is(runtimes):
     assert found == {"chat": True, "cards": False, "v": False, "vg": False, "w": True, "app": False}
 
 
+def test_a_python_packages_engine_may_do_what_python_needs(runtimes):
+    for tool, python in (("podman", False), ("docker", True)):
+        unit = section(files_of(runtimes[tool][1])[UNITS + "inference-w@.service"], "Service")
+        assert (("MemoryDenyWriteExecute", "yes") in unit, ("ProcSubset", "pid") in unit) == (not python, not python)
+        assert (("CacheDirectory", "%p-%i") in unit) == python
+        assert dict(unit)["RestrictAddressFamilies"].endswith("AF_NETLINK") == python
+
+
 def test_a_key_goes_to_the_engine_that_takes_it_from_a_file_alone(runtimes):
     _plan, rendered, _root = runtimes["podman"]
     assert "not-a-real-key" not in json.dumps(rendered)
@@ -204,7 +214,7 @@ def test_a_key_goes_to_the_engine_that_takes_it_from_a_file_alone(runtimes):
 
 
 def test_an_instance_is_ready_when_healthy_and_drains_before_it_stops(runtimes):
-    script = "/usr/bin/env python3 /usr/local/libexec/inference-instance"
+    script = "/usr/bin/env python3 -I /usr/local/libexec/inference-instance"
     files = files_of(runtimes["podman"][1])
     for name, health in (("chat", "/health"), ("v", "/health"), ("w", "/health"), ("app", "tcp"), ("c", "tcp")):
         pairs = section(files[UNITS + f"inference-{name}@0.service.d/placement.conf"], "Service")

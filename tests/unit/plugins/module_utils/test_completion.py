@@ -1,12 +1,15 @@
 """What counts as a completion, and what a manifest asks for."""
 
 import json
+import socket
+import threading
 
 import pytest
 from ansible_collections.inference.host.plugins.module_utils.completion import (
     DEFAULT,
     CompletionError,
     check_of,
+    complete,
     text_of,
 )
 
@@ -49,3 +52,18 @@ def test_an_answer_as_expected_is_its_text():
 def test_another_answer_is_said(said, why):
     with pytest.raises(CompletionError, match=why):
         text_of(said, CHECK)
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", b"who are you\r\n\r\n", b""])
+def test_an_answer_that_breaks_off_did_not_come(said):
+    def answer_once():
+        with server.accept()[0] as client:
+            client.recv(1000)
+            client.sendall(said)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer_once)
+        thread.start()
+        with pytest.raises(CompletionError, match="did not come"):
+            complete(server.getsockname()[1], CHECK, "chat")
+        thread.join()

@@ -46,6 +46,12 @@ def test_a_table_that_was_opened_by_hand_is_not_loaded():
     assert not is_loaded("", revision)
 
 
+@pytest.mark.parametrize("source", ["10.0.0.1/8", "inside"])
+def test_a_source_that_is_no_network_is_said(source):
+    with pytest.raises(FirewallError, match=f"firewall_nginx_sources: '?{source}.*; name networks such as"):
+        rules([22], [80], [], [], [source])
+
+
 @pytest.mark.parametrize(("effective", "may"), [
     ("000001ffffffffff", True), ("0000000000001000", True), ("00000000a80425fb", False), ("0000000000000000", False)])
 def test_who_may_filter(effective, may):
@@ -60,4 +66,5 @@ def test_the_port_of_the_connection_is_that_of_the_nearest_process_that_has_it()
 
 
 def test_ports_of_sshd():
+    assert listening_ports("port 22\nlistenaddress [::]:22\nlistenaddress 192.0.2.1:2022\n") == [22, 2022]
     assert listening_ports("port 22\nport 2222\naddressfamily any\nportly 3\nport x\n") == [22, 2222]

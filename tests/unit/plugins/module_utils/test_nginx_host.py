@@ -59,8 +59,3 @@ def test_open_files_are_those_of_the_process():
     limit = nginx_host.open_files([os.getpid()])
     assert isinstance(limit, int) and limit > 0
     assert nginx_host.open_files([]) is None
-
-
-def test_a_server_that_does_not_answer_says_nothing():
-    assert nginx_host.ask("http://127.0.0.1:9/-/revision") == ""
-    assert nginx_host.ask("no address") == ""

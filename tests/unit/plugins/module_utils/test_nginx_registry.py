@@ -210,7 +210,7 @@ def test_an_nginx_that_does_not_load_is_said_in_time(root, nginx, monkeypatch):
 
 def test_a_lock_that_another_holds_is_said_in_time(root):
     registry = nginx_registry.Registry(str(root))
-    with registry.locked(), pytest.raises(nginx_registry.RegistryError, match="another call has held .*/lock"):
+    with registry.locked(), pytest.raises(nginx_registry.RegistryError, match="another call has held .*/registry.lock"):
         with registry.locked(0):
             pass
 
@@ -262,6 +262,26 @@ def test_connections_over_ipv6_count(root):
         with socket.create_connection(("::1", port)), engine.accept()[0]:
             assert nginx_registry.connections({port}) == 1
             assert nginx_registry.connections({port + 1}) == 0
+
+
+def test_of_a_containers_port_the_clients_end_counts(root, monkeypatch):
+    """The kernel may hand what goes to 127.0.0.1:18080 on into another network namespace."""
+    table = "\n".join([
+        "  sl  local_address rem_address   st",
+        "   0: 0100007F:9C40 0100007F:46A0 01",
+        "   1: 0100007F:9C41 0100007F:46A0 06",  # closed, and not forgotten yet
+        "   2: 0A00000A:9C42 0B00000A:46A0 01"])  # to another host
+    monkeypatch.setattr(nginx_registry, "LOOPBACK", "0100007F")
+    monkeypatch.setattr(nginx_registry, "_read", lambda path: table if path == "/proc/net/tcp" else "")
+    assert nginx_registry.connections({18080}) == 1
+
+
+@pytest.mark.parametrize("service", ["lock", "registry", "generation"])
+def test_a_service_may_bear_a_name_that_the_registry_uses(root, service):
+    (root / f"etc/nginx/inference/{service}-0.server").write_text(LINE % 3)
+    run(root, "register", "chat", 0)
+    assert run(root, "register", service, 0) == (0, "registered\n")
+    assert run(root, "drain", service, 0, 3, 1)[0] == 0
 
 
 def test_a_drain_waits_a_moment_for_workers_that_are_ending(root, nginx):
@@ -318,6 +338,23 @@ def test_waiting_ends_when_the_engine_has_ended(root, loading):
     assert status == 1 and "the engine ended before it could answer" in said
 
 
+def test_a_server_that_does_not_answer_says_nothing():
+    assert nginx_registry.ask("http://127.0.0.1:9/-/revision") == ""
+    assert nginx_registry.ask("no address") == ""
+
+
+def test_a_server_that_does_not_speak_http_says_nothing(engine):
+    def greet():
+        with engine.accept()[0] as client:
+            client.sendall(b"SSH-2.0-Server\r\n")
+            client.recv(1000)
+
+    thread = threading.Thread(target=greet)
+    thread.start()
+    assert nginx_registry.ask("http://127.0.0.1:%d/-/revision" % engine.getsockname()[1]) == ""
+    thread.join()
+
+
 def test_nothing_listens_on_a_closed_port(engine):
     port = engine.getsockname()[1]
     engine.close()
@@ -336,7 +373,7 @@ def test_a_wrong_call_is_told_the_right_ones(root, words):
 
 def test_the_lock_is_not_left_to_others(root):
     with nginx_registry.Registry(str(root)).locked():
-        path = root / "run/inference.host/nginx/lock"
+        path = root / "run/inference.host/nginx/registry.lock"
         assert path.stat().st_mode & 0o777 == 0o600
         with open(path) as other, pytest.raises(BlockingIOError):
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -222,6 +222,8 @@ def test_clients_that_are_refused_and_no_key_is_shown(clients, keys, wishes, sen
     ({"gzip_lvl": 1}, "nginx.gzip_lvl is not known; did you mean gzip_level?"),
     ({"static": [{"path": "/chat/x/", "folder": "/srv/x/"}]}, "nginx_static[0].path is /chat/x/, which is taken"),
     ({"static": [{"path": "/-/", "folder": "/srv/x/"}]}, "nginx_static[0].path is /-/"),
+    ({"static": [{"path": "/v1/", "folder": "/srv/x/"}]}, "nginx_static[0].path is /v1/, which is taken"),
+    ({"static": [{"path": "/files/", "folder": "/srv/x/"}]}, "nginx_static[0].path is /files/, which is taken"),
     ({"static": [{"path": "/", "folder": "/srv/x/"}]}, "nginx_static[0].path is '/'"),
     ({"static": [{"path": "/a/", "folder": "/srv/x"}]}, "nginx_static[0].folder is '/srv/x'"),
 ])

@@ -1,6 +1,7 @@
 """The decisions of module nginx on a host that is a folder and a table of answers."""
 
 import contextlib
+import os
 
 import pytest
 from ansible_collections.inference.host.plugins.module_utils import file_set, nginx_host, nginx_work
@@ -46,12 +47,12 @@ class Host:
     """The host: what programs answer, and what nginx has loaded once it was told to."""
 
     def __init__(self, root, monkeypatch):
-        self.root, self.refuses = root, ""
+        self.root, self.refuses, self.asked = root, "", []
         self.units = {unit: dict(RUNS, Id=unit) for unit in UNITS}
         self.registry, self.version = Registry(), "nginx version: nginx/1.22.1"
         (root / "etc").mkdir()
         monkeypatch.setattr(nginx_work.shutil, "which", lambda name, path=None: "/usr/sbin/" + name)
-        monkeypatch.setattr(nginx_work.nginx_host, "ask", lambda _url: self.loaded)
+        monkeypatch.setattr(nginx_work.nginx_registry, "ask", lambda _url: self.loaded)
         monkeypatch.setattr(nginx_work, "ERROR_LOG", str(root / "error.log"))
         monkeypatch.setattr(nginx_work.os, "geteuid", lambda: 1000)
         self.loaded = ""
@@ -64,6 +65,7 @@ class Host:
             "before": f"{root}/before", "baseline": f"{root}/baseline", "baseline_name": "60-nginx", "wait_seconds": 0}
 
     def run(self, argv, **_options):
+        self.asked.append(argv)
         if argv[0] == "systemctl" and argv[1] == "show":
             shown = ["\n".join("%s=%s" % pair for pair in unit.items()) for unit in self.units.values()]
             return 0, "\n\n".join(shown), ""
@@ -71,6 +73,8 @@ class Host:
             return 0, "", self.version
         if argv[1:] == ["-t", "-q"] and self.refuses:
             return 1, "", self.refuses
+        if argv[2:3] == ["daemon-reload"] and len(argv) > 3:
+            return 1, "", "Too many arguments."
         if argv[:2] == ["systemctl", "--no-pager"] and argv[2] in ("start", "enable"):
             self.units[UNITS[0]].update(ActiveState="active", UnitFileState="enabled")
         return 0, "", ""
@@ -138,6 +142,25 @@ def test_what_nginx_does_not_come_to_load_is_put_back(host):
     assert (host.root / "etc/nginx.conf").read_text() == "a;\n"
 
 
+def test_systemd_learns_of_a_unit_file_that_was_put_back(host):
+    (host.root / "etc/systemd").mkdir()
+    path = f"{host.root}/etc/systemd/inference.conf"
+    host.params["files"].append({"path": path, "content": "c\n", "mode": "0644", "sensitive": False})
+    seen, run = [], host.run
+
+    def watched(argv, **_options):
+        if argv == ["systemctl", "--no-pager", "daemon-reload"]:
+            seen.append(os.path.exists(path))
+        return run(argv)
+
+    host.run = watched
+    made = host.work()
+    host.registry.load = lambda *_arguments: None
+    with pytest.raises(file_set.FileSetError, match="does not answer"):
+        made.carry_out()
+    assert seen == [True, False]
+
+
 def test_a_stopped_nginx_is_enabled_and_started_and_not_reloaded_after(host):
     host.carry_out()
     host.units[UNITS[0]].update(ActiveState="inactive", UnitFileState="disabled")
@@ -154,6 +177,7 @@ def test_running_instances_are_registered_and_those_that_have_gone_are_not(host)
     host.units[UNITS[1]]["ActiveState"] = "deactivating"
     assert host.carry_out()[0] == [] and host.registry.copies
     host.units[UNITS[1]]["ActiveState"] = "failed"
+    assert host.work().look()["actions"] == ["register"]
     assert host.carry_out()[0] == ["register"] and not host.registry.copies
 
 
@@ -188,6 +212,7 @@ def test_stapling_is_left_out_where_nobody_can_be_asked(host, tmp_path):
     host.params["files"][0]["content"] = "a;\nssl_stapling on; #? stapling\n"
     _actions, _paths, answer = host.carry_out()
     assert "stapling" not in (host.root / "etc/nginx.conf").read_text()
+    assert sum(argv[0] == "openssl" for argv in host.asked) == 1
     assert answer["notes"] == [f"OCSP stapling is left out: {tmp_path}/cert.pem does not say whom to ask."]
     # A renewed certificate is loaded, though no file of ours is another one.
     (tmp_path / "cert.pem").write_text("renewed")

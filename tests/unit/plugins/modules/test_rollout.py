@@ -93,15 +93,21 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path, monkeypatch, run_module, start_module):
+def new_host(tmp_path, monkeypatch, run_module, start_module):
     with stand_in_host.systemd(tmp_path, monkeypatch):
         it = Host(tmp_path, run_module, start_module)
         with stand_in_host.nginx(tmp_path):
-            it.model("one", "good Paris, of course")
-            first = it.roll("one")
-            assert first.get("changed"), first
-            assert it.is_as("one")
             yield it
+
+
+@pytest.fixture
+def host(new_host):
+    """The same with release one."""
+    new_host.model("one", "good Paris, of course")
+    first = new_host.roll("one")
+    assert first.get("changed"), first
+    assert new_host.is_as("one")
+    return new_host
 
 
 # What goes well
@@ -254,6 +260,24 @@ def test_where_nginx_cannot_be_told_nothing_is_changed(host):
     assert host.pid() == before and host.is_as("one")
 
 
+def test_where_nginx_would_send_to_another_port_nothing_is_changed(host):
+    """After a service was put in front of it, site.yml has to tell nginx first."""
+    host.model("two", "good Paris")
+    before, port, host.port = host.pid(), host.port, free_port()
+    for check in (True, False):
+        result = host.roll("two", check=check)
+        assert f"listen on port {host.port}, and nginx would send to port {port}; run site.yml" in result["msg"]
+    assert host.pid() == before and host.is_as("one")
+
+
+def test_of_a_new_instance_that_fails_nothing_is_left(new_host):
+    new_host.model("two", "refuses")
+    result = new_host.roll("two")
+    assert "its completion has status 500" in result["msg"] and "There was no such instance before" in result["msg"]
+    assert not new_host.placement.parent.exists() and new_host.running() is None
+    assert not new_host.state()["enabled"] and not new_host.registered()
+
+
 def test_an_old_release_that_does_not_run_any_more_is_said(host):
     (host.root / "models/m/one/file").write_text("dies")
     host.model("two", "refuses")
@@ -323,6 +347,14 @@ def test_a_run_that_is_told_to_stop_goes_back(host, moment):
     said = killed(host, signal.SIGTERM, MOMENTS[moment])
     assert "stopped by SIGTERM" in json.loads(said)["msg"]
     assert host.is_as("one")
+
+
+def test_of_a_new_instance_nothing_is_left_after_a_killed_run_either(new_host):
+    new_host.model("two", "refuses")
+    killed(new_host, signal.SIGKILL, lambda host: host.running() == "two")
+    assert "There was no such instance before" in new_host.roll("two")["msg"]
+    assert not list(new_host.placement.parent.iterdir()) and new_host.running() is None
+    assert not new_host.state()["enabled"] and not new_host.registered()
 
 
 def test_what_systemd_was_asked_for_goes_on_without_the_killed_run(host):
