@@ -42,11 +42,29 @@ def pending_files(kinds, pairs, stem, host, state):
                 wanted[item.path] = item.text
             after[item.path] = after.get(item.path, []) + item.after
             reboot[item.path] = item.reboot
-    return [
+    files = [
         Pending(path, now[path], wanted[path], after[path], path in shared, reboot[path])
         for path in wanted
         if wanted[path] != now[path]
     ]
+    known = set(now) | {setting.get("path") for setting, _found in pairs}
+    return files + _no_longer_wanted(state, known, host)
+
+
+def _no_longer_wanted(state, known, host):
+    """Return [Pending] for files of settings that are no more among them, in the order in which a restore has them.
+
+    One that another tool has changed since is left alone.
+    """
+    files = []
+    for path, kept in sorted(state["files"].items()):
+        if path in known or kept.get("shared") or kept["before"]["kind"] not in ("absent", "file"):
+            continue
+        text, first = host.text(path), kept["before"]
+        if text is not None and baseline.digest_of(_bytes(text)) == kept["written"]:
+            first = None if first["kind"] == "absent" else baseline.content(first).decode("utf-8", "surrogateescape")
+            files.append(Pending(path, text, first, kept["after"], False, kept.get("reboot")))
+    return files
 
 
 def commands_of(files, state):

@@ -73,7 +73,8 @@ options:
         default: 0
       after:
         description:
-          - Commands, as lists of words, that are run after a change of a file, each once for all files.
+          - Commands, as lists of words, that are run after a change of a file, each once for all files. So they are
+            when the setting is no more among O(settings), and its file is taken away, unless another tool changed it.
           - One that has not succeeded, also because the run was killed, is run by the next run. Only for
             O(settings[].kind=file).
         type: list

@@ -31,6 +31,7 @@ _VALUE = re.compile(r"[A-Za-z0-9_.,:;/@%+=~!*&^#()\[\]{}<>| -]*\Z")
 _ENTRIES = ("/boot/loader/entries", "/efi/loader/entries", "/boot/efi/loader/entries")
 _CONFIGURATION = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg") + tuple(folder + "/*.conf" for folder in _ENTRIES)
 _ONLY_OF_A_BOOT = ("BOOT_IMAGE", "initrd")
+_READ_BY_GRUB = re.compile(r"[;&|<>{}#]")
 
 
 def check(setting):
@@ -113,6 +114,12 @@ def _grub_file(stem):
     return f"/etc/default/grub.d/{stem}.cfg"
 
 
+def _for_grub(word):
+    """Return a word so that GRUB's own script language, in which update-grub writes it as it is, reads nothing into it,
+    such as the end of a command into the semicolon of pci=disable_acs_redir=ONE;OTHER."""
+    return f"'{word}'" if _READ_BY_GRUB.search(word) else word
+
+
 def wanted_files(pairs, stem, host, state):
     """Return the boot loader's file, also where only an earlier run's words are to be taken out."""
     taken = [(setting, found) for setting, found in pairs if found["status"] in TAKEN]
@@ -122,7 +129,7 @@ def wanted_files(pairs, stem, host, state):
         return [WantedFile(CMDLINE, lambda text: _line(text, taken, names, state, host), commands(None, host))]
     lines = []
     for setting, _found in taken if loader(host) == "grub" else []:
-        said = " ".join(kernel_cmdline.spelled(setting["name"], setting["value"]))
+        said = " ".join(map(_for_grub, kernel_cmdline.spelled(setting["name"], setting["value"])))
         lines += [comment(setting), f'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT {said}"\n']
     return [WantedFile(_grub_file(stem), of_lines(lines), [["update-grub"]])]
 
@@ -168,7 +175,8 @@ def survives(setting, found, stem, boot):
     for path, line in boot.lines(_CONFIGURATION):
         words = line.split(None, 1)
         if words and words[0] in ("linux", "linuxefi", "options"):
-            if kernel_cmdline.holds(line, setting["name"], setting["value"]):
+            # GRUB's quotes: no value has one.
+            if kernel_cmdline.holds(line.replace("'", ""), setting["name"], setting["value"]):
                 return found["wanted"], path
     return None, None
 

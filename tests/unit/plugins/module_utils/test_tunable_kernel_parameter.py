@@ -198,6 +198,19 @@ def test_the_command_line_of_systemd_boot_keeps_every_other_word(systemd_boot):
     assert (systemd_boot / "etc/kernel/cmdline").read_text() == "root=LABEL=x  ro\tiommu=off\n"
 
 
+def test_a_value_that_grubs_script_language_would_part_is_quoted_for_it_alone(host):
+    settings = [parameter("pci", "disable_acs_redir=0000:64:00.0;0000:b2:00.0"), parameter()]
+    row = apply(settings, host).rows[0]
+    assert (row["status"], row["persisted"]) == ("changed", True)
+    written = host / "boot/grub/grub.cfg"
+    if written.exists():
+        assert "quiet 'pci=disable_acs_redir=0000:64:00.0;0000:b2:00.0' iommu=pt" in written.read_text()
+        written.write_text(written.read_text().replace("'", ""))  # as GRUB passes it
+    start_again(host, 2)
+    done = apply(settings, host)
+    assert statuses(done.rows) == ["ok"] * 2 and not tunables_report.changed(done)
+
+
 def test_pages_of_several_sizes_are_one_parameter_and_leave_no_word_behind(host):
     several = "2M hugepages=0:512,1:512 hugepagesz=1G hugepages=0:4"
     apply([parameter("hugepagesz", several)], host)

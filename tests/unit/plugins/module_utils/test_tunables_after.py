@@ -198,3 +198,49 @@ def test_a_file_that_needs_a_reboot_says_so_until_the_next_boot(host):
 def test_only_files_can_ask_for_a_reboot(host):
     with pytest.raises(TunablesError, match="reboot is only for kind file"):
         apply([sysctl(reboot=WHY)], host)
+
+
+# Files of settings that are no more among them
+
+
+def test_a_file_that_is_no_more_wanted_goes_with_its_commands(host, log, snapshot):
+    before, gone = snapshot(host), ["sh", "-c", f"test -e {host}/etc/new/one || echo gone >> {log}"]
+    other = file("/etc/two", "2\n")
+    apply([file("/etc/new/one", "1\n", gone), other], host)
+    foreseen = foresee([other], host)
+    assert [item.path for item in foreseen.files] == ["/etc/new/one"] and tunables_report.changed(foreseen)
+    assert (host / "etc/new/one").exists()
+    outcome = apply([other], host)
+    assert [item.path for item in outcome.files] == ["/etc/new/one"] and not (host / "etc/new/one").exists()
+    assert log.read_text() == "gone\n"
+    assert list(kept(host)["files"]) == ["/etc/two"] and not tunables_report.changed(apply([other], host))
+    restore(host)
+    assert {path: found for path, found in snapshot(host).items() if path.startswith("etc")} == {
+        path: found for path, found in before.items() if path.startswith("etc")}
+
+
+def test_a_file_that_was_there_before_is_put_back(host):
+    put(host, "/etc/one", "first\n")
+    apply([file("/etc/one", "ours\n"), file("/etc/two", "2\n")], host)
+    apply([file("/etc/two", "2\n")], host)
+    assert (host / "etc/one").read_text() == "first\n" and list(kept(host)["files"]) == ["/etc/two"]
+
+
+def test_a_file_that_another_tool_has_changed_since_stays(host):
+    apply([file("/etc/one", "ours\n")], host)
+    put(host, "/etc/one", "theirs\n")
+    assert not tunables_report.changed(apply([], host))
+    assert (host / "etc/one").read_text() == "theirs\n" and "/etc/one" in kept(host)["files"]
+
+
+def test_a_file_of_a_setting_that_does_not_apply_now_stays(host):
+    apply([file("/etc/one", "ours\n")], host)
+    assert not tunables_report.changed(apply([dict(file("/etc/one", "ours\n"), applies=False)], host))
+    assert (host / "etc/one").read_text() == "ours\n"
+
+
+def test_what_waits_for_a_reboot_waits_again_when_it_is_taken_away(host):
+    put(host, "/proc/sys/kernel/random/boot_id", "1\n")
+    apply([dict(file("/etc/one", "ours\n"), reboot="it counts at boot")], host)
+    put(host, "/proc/sys/kernel/random/boot_id", "2\n")
+    assert apply([], host).reboot_required == ["/etc/one was changed: it counts at boot"]

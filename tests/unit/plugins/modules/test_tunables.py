@@ -222,7 +222,7 @@ def test_a_second_run_waits_for_the_first(host, start_module):
     first = start_module("tunables", arguments(host, SWAPPINESS, a_file(host, wait)))
     pipe = until(lambda: open_pipe(host / "hold"))
     assert (host / "proc/sys/vm/swappiness").read_text() == "10\n"
-    second = start_module("tunables", arguments(host, dict(SWAPPINESS, value="20")))
+    second = start_module("tunables", arguments(host, dict(SWAPPINESS, value="20"), a_file(host, wait)))
     until(lambda: waits_for_a_lock(second.pid))
     assert (host / "proc/sys/vm/swappiness").read_text() == "10\n"
     os.close(pipe)
