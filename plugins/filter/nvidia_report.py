@@ -9,7 +9,9 @@ author: inference.host contributors (@inference-host)
 version_added: 0.1.0
 short_description: The NVIDIA cards of a host in words
 description:
-  - Names each card's PCI address, NUMA node and driver, or says that there is none.
+  - Says what state the driver is in, and for each card its address, NUMA node, driver, persistence mode, MIG, ECC and
+    power limit as far as C(nvidia-smi) tells them; then errors of cards in the kernel log, and which variables would
+    make direct copies between cards possible, with what that costs. Or says that there is no card.
 options:
   _input:
     description: The host, as module M(inference.host.topology) returns it.
@@ -25,12 +27,12 @@ EXAMPLES = """
 
 RETURN = """
 _value:
-  description: One sentence a card.
+  description: Sentences, that on what a person must do first.
   type: list
   elements: str
 """
 
-from ansible_collections.inference.host.plugins.module_utils.nvidia import nvidia_report
+from ansible_collections.inference.host.plugins.module_utils.nvidia_report import nvidia_report
 from ansible_collections.inference.host.plugins.plugin_utils.filter_errors import as_filter
 
 

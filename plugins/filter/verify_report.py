@@ -22,6 +22,13 @@ options:
     type: list
     elements: str
     required: false
+  pairs:
+    description: >-
+      For each host C(host) and C(pairs), as filter P(inference.host.p2p_pairs#filter) returns them. A host with pairs
+      of GPUs gets them as C(p2p).
+    type: list
+    elements: dict
+    required: false
 """
 
 EXAMPLES = """
@@ -39,7 +46,8 @@ EXAMPLES = """
 
 RETURN = """
 _value:
-  description: C(outcome) of the fleet and C(hosts), each with C(host), C(outcome), C(counts) and C(rows).
+  description: C(outcome) of the fleet and C(hosts), each with C(host), C(outcome), C(counts), C(rows) and, with
+    several GPUs, C(p2p).
   type: dict
 """
 

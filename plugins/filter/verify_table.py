@@ -10,6 +10,7 @@ version_added: 0.1.0
 short_description: A report as tables for a terminal
 description:
   - Shows the hosts with their outcome, the worst first, then the rows that need a person, or all rows.
+  - Of hosts with several GPUs it shows the verdicts on copies between them as a matrix, with the reasons below it.
   - Rows that differ only in a number of the setting's name, such as a governor on each CPU, are shown as one.
 options:
   _input:

@@ -103,7 +103,11 @@ def vllm(instance, engine, path):
     }
     if instance["gpu_share"] is not None:
         options["--gpu-memory-utilization"] = instance["gpu_share"]
-    return [engine["path"], "serve", needed_path(instance, path)] + option_words(options) + instance["arguments"]
+    words = [engine["path"], "serve", needed_path(instance, path)] + option_words(options)
+    if len(instance["gpus"]) > 1 and not instance["p2p"]:
+        # Its own all-reduce between two GPUs takes the driver's word, and heeds no NCCL variable (vllm #51513, #45004).
+        words.append("--disable-custom-all-reduce")
+    return words + instance["arguments"]
 
 
 def whisper(instance, engine, path):

@@ -10,9 +10,13 @@ from __future__ import annotations
 import re
 
 from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list
+from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.p2p import LLAMA_SWITCH
 from ansible_collections.inference.host.plugins.module_utils.service_fields import PROFILES
 
 MIB_PER_GIB = 1024
+WITH_NCCL = ("vllm", "command", "container")
+"""Runtimes whose programs use NCCL, or may."""
 MODEL_FILE = "{model_file}"
 """Stays in the plan, which knows no folder of models; rendering fills it in."""
 
@@ -64,13 +68,15 @@ def with_model_file(value, path):
     return value.replace(MODEL_FILE, path or "") if isinstance(value, str) else value
 
 
-def instance_environment(instance, service, gpus, gpu_host=False):
+def instance_environment(instance, service, gpus, gpu_host=False, uuids=None):
     """Return {name: text}; a variable that the user wrote wins over the plan's.
 
-    gpus: those of the instance, as gpus.py has them. gpu_host: whether the host has any.
+    gpus: those of the instance, as gpus.py has them. gpu_host: whether the host has any. uuids: {address: UUID or None}
+    where GPUs are to be named by it.
     """
-    planned = dict(thread_variables(instance, gpus), **gpu_variables(gpus, gpu_host))
+    planned = dict(thread_variables(instance, gpus), **gpu_variables(gpus, gpu_host, uuids))
     planned.update(vllm_variables(instance))
+    planned.update(p2p_variables(instance))
     planned.update(profile_variables(instance, service))
     planned.update({name: filled(text, instance) for name, text in service["environment"].items()})
     return planned
@@ -97,11 +103,21 @@ def thread_variables(instance, gpus):
     return variables
 
 
-def gpu_variables(gpus, gpu_host):
-    """GPUs by their index in PCI order, which is CUDA's own only if it is told so; none for an instance without."""
+def gpu_variables(gpus, gpu_host, uuids=None):
+    """GPUs by their index in PCI order, which is CUDA's own only if it is told so; none for an instance without.
+
+    A UUID names a card wherever it is plugged in. Raises PlanError for one that is wanted and not known.
+    """
     if not gpus:
         return {"CUDA_VISIBLE_DEVICES": ""} if gpu_host else {}
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(str(gpu["index"]) for gpu in gpus)}
+    names = [str(gpu["index"]) for gpu in gpus]
+    if uuids is not None:
+        names = [uuids.get(gpu["address"]) for gpu in gpus]
+        unknown = [gpu["address"] for gpu, name in zip(gpus, names) if not name]
+        if unknown:
+            raise PlanError("topology_gpu_ids is uuid, and nvidia-smi does not tell the UUID of %s; set it to "
+                            "index." % ", ".join(unknown))
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(names)}
 
 
 def vllm_variables(instance):
@@ -112,10 +128,20 @@ def vllm_variables(instance):
                  "GLOO_SOCKET_IFNAME": "lo"}
     if len(instance["gpus"]) > 1:
         variables["NCCL_SOCKET_IFNAME"] = "lo"
-        if not instance["p2p"]:
-            # NCCL then copies through shared memory.
-            variables["NCCL_P2P_DISABLE"] = "1"
     return variables
+
+
+def p2p_variables(instance):
+    """What runtimes are told of copies between their GPUs.
+
+    NCCL copies through shared memory where P2P is disabled. llama.cpp lets GPUs use each other's memory where its
+    variable is there, whatever it says, after answers were found corrupted (llama.cpp #21910): only where copies were
+    compared, and never 0.
+    """
+    if instance["runtime"] in WITH_NCCL and len(instance["gpus"]) > 1 and not instance["p2p"]:
+        return {"NCCL_P2P_DISABLE": "1"}
+    proven = instance["runtime"] == "llama_cpp" and instance["p2p_verdict"] == "works"
+    return {LLAMA_SWITCH: "1"} if proven else {}
 
 
 def profile_variables(instance, service):

@@ -15,7 +15,8 @@ ALL_LAYERS = 999
 
 
 def usable_gpus(topology):
-    """Return NVIDIA's GPUs in PCI order: {address, numa_node or None, memory_mib or None, index in that order}.
+    """Return NVIDIA's GPUs in PCI order: {address, numa_node or None, memory_mib or None, display, told, index in that
+    order}. display: whether the card is known to drive one; told: what nvidia-smi says of it.
 
     Other controllers (a server's display chip, say) are none. With CUDA_DEVICE_ORDER=PCI_BUS_ID the index is CUDA's.
     """
@@ -27,6 +28,8 @@ def usable_gpus(topology):
         # A node that the kernel does not have is as unknown as none.
         "numa_node": gpu.get("numa_node") if gpu.get("numa_node") in nodes else None,
         "memory_mib": (gpu.get("nvidia") or {}).get("memory_mib"),
+        "display": (gpu.get("nvidia") or {}).get("display") is True,
+        "told": gpu.get("nvidia") or {},
         "index": index,
     } for index, gpu in enumerate(found)]
 

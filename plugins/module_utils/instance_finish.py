@@ -14,8 +14,9 @@ from ansible_collections.inference.host.plugins.module_utils.errors import PlanE
 FOLDER = "/etc/inference.host"
 
 
-def finish(placed, services, policy, gpu_host=False):
-    """Complete the instances. placed: (instance, its GPUs) pairs, service by service. gpu_host: the host has GPUs."""
+def finish(placed, services, policy, gpu_host=False, uuids=None):
+    """Complete the instances. placed: (instance, its GPUs) pairs, service by service. gpu_host: the host has GPUs.
+    uuids: {address: UUID or None} where GPUs are to be named by it."""
     give_ports([instance for instance, _gpus in placed], services, policy)
     by_name = {service["name"]: service for service in services}
     for instance, gpus in placed:
@@ -23,7 +24,7 @@ def finish(placed, services, policy, gpu_host=False):
         instance["environment_file"] = "%s/environment/%s.env" % (FOLDER, instance["name"])
         wanted = service["config"] is not None
         instance["config_file"] = "%s/config/%s.json" % (FOLDER, instance["name"]) if wanted else None
-        instance["environment"] = instance_environment(instance, service, gpus, gpu_host)
+        instance["environment"] = instance_environment(instance, service, gpus, gpu_host, uuids)
         instance["arguments"] = [filled(word, instance) for word in service["arguments"]]
         instance["command"] = [filled(word, instance) for word in service["command"] or []]
         instance["config"] = filled_config(service["config"], instance)

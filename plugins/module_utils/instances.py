@@ -6,10 +6,18 @@ from __future__ import annotations
 
 from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list, format_cpu_mask
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
-from ansible_collections.inference.host.plugins.module_utils.gpus import check_whole_model, fit_layers, take_gpus
+from ansible_collections.inference.host.plugins.module_utils.gpu_memory import memory_reason as gpu_memory_reason
+from ansible_collections.inference.host.plugins.module_utils.gpu_memory import memory_warnings, room_mib
+from ansible_collections.inference.host.plugins.module_utils.gpus import check_whole_model, fit_layers
 from ansible_collections.inference.host.plugins.module_utils.model_memory import instance_memory
 from ansible_collections.inference.host.plugins.module_utils.nodes import choose_nodes
-from ansible_collections.inference.host.plugins.module_utils.p2p import p2p_verdict
+from ansible_collections.inference.host.plugins.module_utils.p2p import (
+    TRUSTED,
+    p2p_pairs,
+    p2p_verdict,
+    p2p_warnings,
+)
+from ansible_collections.inference.host.plugins.module_utils.p2p_groups import group_reason, take_group
 from ansible_collections.inference.host.plugins.module_utils.release import release_file
 from ansible_collections.inference.host.plugins.module_utils.service_runtimes import has_file
 from ansible_collections.inference.host.plugins.module_utils.vllm_parts import (
@@ -47,9 +55,9 @@ class Placer:
 
     def __init__(self, topology, nodes, gpus, policy):
         """nodes: nodes.Nodes. gpus: usable GPUs in PCI order. policy: as check_policy returns it."""
-        self.topology = topology
         self.nodes = nodes
         self.gpus = list(gpus)
+        self.pairs = p2p_pairs(topology) if len(gpus) > 1 else []
         self.policy = policy
         self.warnings = []
 
@@ -62,7 +70,7 @@ class Placer:
         reasons = {"threads": threads_reason}
         memory = memory_parts(service)
         numa = service["numa"] if home is None else home
-        gpus = take_gpus(self.gpus, service["gpus"], numa)
+        gpus = take_group(self.gpus, service["gpus"], numa, self.pairs)
         gpu_layers, host_mib, gpu_mib = self._split_memory(service, name, memory, gpus, reasons)
         needed = host_mib + service["hugepages_mib"]
         self._check_memory(name, memory, needed, service["hugepages_mib"], gpu_mib)
@@ -82,7 +90,7 @@ class Placer:
         if service["profile"]:
             reasons["profile"] = "profile: %s was set by the user; what the service sets itself wins" % (
                 service["profile"])
-        trusted = len(gpus) > 1 and self._p2p(gpus, reasons)
+        verdict = self._p2p(service, name, gpus, reasons)
         model = service["model"]
         instance = {key: service[key] for key in COPIED}
         instance.update({
@@ -104,7 +112,8 @@ class Placer:
             "gpu_indexes": [gpu["index"] for gpu in gpus],
             "gpu_layers": gpu_layers,
             "gpu_share": gpu_share(service, gpus, self.policy) if service["runtime"] == "vllm" else None,
-            "p2p": trusted,
+            "p2p": verdict in TRUSTED,
+            "p2p_verdict": verdict,
             "tensor_parallel": ranks,
             "memory_mib": memory,
             "host_memory_mib": needed,
@@ -115,39 +124,32 @@ class Placer:
             instance["rank_cpus"] = rank_cpus(cpus, ranks, self.nodes)
         return instance, gpus
 
-    def _p2p(self, gpus, reasons):
-        """Whether the instance's GPUs may copy into each other's memory; sets reasons["p2p"]."""
-        trusted, why = p2p_verdict(self.topology, [gpu["address"] for gpu in gpus])
-        reasons["p2p"] = "%s: %s" % ("not forbidden" if trusted else "not used", why)
-        return trusted
+    def _p2p(self, service, name, gpus, reasons):
+        """Return the verdict on copies between the instance's GPUs, None for fewer than two; sets reasons["p2p"]."""
+        verdict = None
+        if len(gpus) > 1:
+            verdict, reasons["p2p"] = p2p_verdict(self.pairs, [gpu["address"] for gpu in gpus])
+        self.warnings += p2p_warnings(service, name, verdict)
+        return verdict
 
     def _split_memory(self, service, name, memory, gpus, reasons):
         """Return (gpu_layers or None, MiB in RAM, MiB on each GPU)."""
         whole = sum(memory.values())
         if not gpus:
             return None, whole, 0
-        room = self._gpu_room(service, memory, gpus)
+        room = room_mib(service, memory["compute"], gpus, self.policy)
+        reasons["gpu_memory"] = gpu_memory_reason(service, gpus, self.policy)
+        self.warnings += memory_warnings(name, gpus, self.policy)
         if service["runtime"] == "llama_cpp":
             layers, on_gpus, both, reasons["gpu_layers"], warning = fit_layers(service, name, memory, room)
             self.warnings += [warning] if warning else []
         else:
             check_whole_model(name, memory, room)
             layers, on_gpus, both = None, memory["weights"] + memory["kv_cache"], 0
-        reasons["gpus"] = "%s" % ", ".join("%s (%s)" % (gpu["address"], near(gpu)) for gpu in gpus)
+        reasons["gpus"] = ", ".join("%s (%s)" % (gpu["address"], near(gpu)) for gpu in gpus) + group_reason(
+            self.pairs, gpus)
         each = -(-round(on_gpus) // len(gpus)) + memory["compute"] if on_gpus else 0
         return layers, max(0, whole - round(on_gpus - both)), each
-
-    def _gpu_room(self, service, memory, gpus):
-        """Return MiB that the instance's GPUs have in all for weights and KV cache, or None where it is not known."""
-        rooms = []
-        for gpu in gpus:
-            if gpu["memory_mib"] is None and not service["gpu_memory_mib"]:
-                return None
-            free = gpu["memory_mib"] - self.policy["gpu_headroom_mib"] if gpu["memory_mib"] else None
-            limits = [limit for limit in (free, service["gpu_memory_mib"]) if limit is not None]
-            rooms.append(max(0, min(limits) - memory["compute"]))
-        # Layers are spread evenly, so the smallest card sets the measure.
-        return min(rooms) * len(rooms)
 
     def _check_memory(self, name, memory, needed, hugepages_mib, gpu_mib):
         if needed <= self.nodes.left_mib:

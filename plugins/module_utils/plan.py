@@ -15,6 +15,8 @@ from ansible_collections.inference.host.plugins.module_utils.instance_finish imp
 from ansible_collections.inference.host.plugins.module_utils.instances import Placer, memory_parts
 from ansible_collections.inference.host.plugins.module_utils.nginx_plan import plan_nginx
 from ansible_collections.inference.host.plugins.module_utils.nodes import Nodes
+from ansible_collections.inference.host.plugins.module_utils.nvidia import uuids_of
+from ansible_collections.inference.host.plugins.module_utils.nvidia_advice import nvidia_warnings
 from ansible_collections.inference.host.plugins.module_utils.placement import (
     check_topology,
     home_nodes,
@@ -49,6 +51,7 @@ def make_plan(topology, services, policy=None):
         cpu_mask, numa_policy, numa_nodes, numa_range, threads, threads_batch, gpus (PCI addresses), gpu_layers, port,
         memory_mib: {weights, kv_cache, compute, prompt_cache} (RAM and GPUs together), host_memory_mib,
         gpu_memory_mib (on each of its GPUs), gpu_share (vLLM's part of each card), p2p (GPUs may copy to each other),
+        p2p_verdict (see p2p.py; null for fewer than two GPUs),
         tensor_parallel (vLLM) and rank_cpus (vLLM on CPUs), hugepages_mib, environment, environment_file, command,
         config, config_file, image, container_port, health, prefix, load_mode, warm_up, allocator, memory_lock,
         open_files, tasks, arguments, context, parallel, batch, ubatch, cache_type, cache_ram_mib, reasons};
@@ -86,7 +89,7 @@ def make_plan(topology, services, policy=None):
 
     placer = Placer(topology, nodes, gpus, policy)
     placed = place_all(placer, services, counts, threads, homes)
-    finish(placed, services, policy, gpu_host=bool(gpus))
+    finish(placed, services, policy, bool(gpus), uuids_of(topology) if policy["gpu_ids"] == "uuid" else None)
     instances = [instance for instance, _gpus in placed]
 
     kept_cpus = sorted(cpu for core in housekeeping for cpu in core)
@@ -103,7 +106,8 @@ def make_plan(topology, services, policy=None):
         "settings": settings,
         "warnings": ([kept_warning] if kept_warning else []) + placer.warnings + service_warnings(services, threads)
         + policy_warnings(policy, services, counts, settings, kept_cpus)
-        + idle_wishes(policy["settings"], hugepages, kept_cpus),
+        + idle_wishes(policy["settings"], hugepages, kept_cpus)
+        + nvidia_warnings(topology, policy["settings"], settings, instances),
     }
 
 

@@ -82,7 +82,8 @@ def check_runtime(where, service):
     check_arguments(where, service)
     check_parallel(where, service)
     service["health"] = service["health"] or HEALTH[runtime]
-    if service["memory_lock"] is None and service["load_mode"] in ("mlock", "mmap+mlock"):
+    # Beside what mlock locks: memory that GPUs and network cards copy from is pinned.
+    if service["memory_lock"] is None and (service["gpus"] or service["load_mode"] in ("mlock", "mmap+mlock")):
         service["memory_lock"] = "infinity"
 
 

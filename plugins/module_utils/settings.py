@@ -20,9 +20,11 @@ from ansible_collections.inference.host.plugins.module_utils.settings_memory imp
     hugepages_rows,
     memory_rows,
 )
+from ansible_collections.inference.host.plugins.module_utils.settings_nvidia import WISHES as NVIDIA_WISHES
+from ansible_collections.inference.host.plugins.module_utils.settings_nvidia import nvidia_rows
 
 # What a user may set: variable name -> (check, what is allowed). Null means that the plan chooses.
-WISHES = {**CPU_WISHES, **HUGEPAGES_WISHES, **MEMORY_WISHES, **NVME_WISHES, **NETWORK_WISHES}
+WISHES = {**CPU_WISHES, **HUGEPAGES_WISHES, **MEMORY_WISHES, **NVME_WISHES, **NETWORK_WISHES, **NVIDIA_WISHES}
 
 
 def check_wishes(wishes, smt=False):
@@ -56,6 +58,7 @@ def plan_settings(topology, wishes, hugepages, irq_cpus):
         *memory_rows(topology, wishes, why_not),
         *nvme_rows(topology, wishes, why_not),
         *network_rows(wishes, why_not),
+        *nvidia_rows(topology, wishes, why_not),
     ]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from ansible_collections.inference.host.plugins.module_utils.discovery import (
     block,
     cgroup,
+    copies,
     cpufreq,
     cpuinfo,
     cpus,
@@ -29,10 +30,10 @@ def read_topology(root="/", look_for=()):
 
     The module `inference.host.topology` documents each key with its unit. CPUs and nodes are the kernel's numbers in
     sorted lists. An answer that could not be had is None (an empty list where a list is expected), and `notes` says
-    why under the dotted key (the module's RETURN has the rule of the keys). Reads only, each file once; the one
-    subprocess is `nvidia-smi`, on the live machine (root "/") with a loaded NVIDIA driver. `look_for`: absolute paths
-    of which `files` is to say whether they are there. Raises TopologyError where
-    no CPU is to be found.
+    why under the dotted key (the module's RETURN has the rule of the keys). Reads only, each file once; the only
+    programs that it starts are NVIDIA's, on the live machine (root "/") with a loaded NVIDIA driver, each for a limited
+    time. `look_for`: absolute paths of which `files` is to say whether they are there. Raises TopologyError where no
+    CPU is to be found.
     """
     tree = Tree(root)
     info = cpuinfo.read_cpuinfo(tree)
@@ -68,7 +69,10 @@ def read_topology(root="/", look_for=()):
         "files": devices.look_for(tree, look_for),
         "platform": platform_info.read_platform(tree, info, cgroup.cgroup_version(table)),
     }
-    answer["nvidia"], answer["gpus"] = nvidia.read_nvidia(tree, gpus)
+    answer["nvidia"], answer["gpus"] = nvidia.read_nvidia(
+        tree, gpus, pci.read_nvswitches(tree), contained=answer["platform"]["kind"] == "container")
+    now = copies.conditions(answer["nvidia"]["driver_version"], gpus, answer["iommu"])
+    answer["nvidia"]["copies"] = copies.read_copies(tree, now)
     answer.update(limits["own"])
     answer["notes"] = tree.notes
     return answer

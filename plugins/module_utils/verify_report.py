@@ -8,8 +8,9 @@ import re
 from xml.etree import ElementTree
 
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.p2p_report import p2p_table
 from ansible_collections.inference.host.plugins.module_utils.plan_table import table
-from ansible_collections.inference.host.plugins.module_utils.verify_rows import STATUSES
+from ansible_collections.inference.host.plugins.module_utils.verify_rows import STATUSES, clean
 
 WORST_FIRST = ("unreachable", "refused", "drift", "partial", "ok")
 """What a host can come to. One whose rows are all ok or not applicable is ok."""
@@ -24,21 +25,32 @@ MANY = 4
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def verify_report(rows, hosts=()):
+def verify_report(rows, hosts=(), pairs=()):
     """Return {"outcome", "hosts": [{"host", "outcome", "counts": {status: number}, "rows"}]}, hosts by name.
 
     hosts: all hosts that were asked; one of them without a row was not read. A fleet is as bad as its worst host.
+    pairs: {"host", "pairs": of p2p_pairs}, one a host; a host with pairs of GPUs gets them as "p2p".
     """
     of_host = {host: [] for host in hosts}
     for row in rows:
         of_host.setdefault(row["host"], []).append(row)
     parts = [_host_part(host, of_host[host] or [_not_read(host)]) for host in sorted(of_host)]
+    found = {one["host"]: [_clean_pair(pair) for pair in one["pairs"]] for one in pairs}
+    for part in parts:
+        if found.get(part["host"]):
+            part["p2p"] = found[part["host"]]
     return {"outcome": _worst(part["outcome"] for part in parts), "hosts": parts}
 
 
 def _not_read(host):
     return {"host": host, "area": "host", "setting": "reading the host", "wanted": "can be read and planned",
             "found": "-", "persisted": "-", "status": "refused", "note": "its run ended before it was read"}
+
+
+def _clean_pair(pair):
+    """Words of a pair come from the tool of the host."""
+    return {key: [clean(text) for text in value] if isinstance(value, list) else value and clean(value)
+            for key, value in pair.items()}
 
 
 def _host_part(host, rows):
@@ -52,7 +64,7 @@ def _worst(outcomes):
 
 
 def verify_table(report, show="problems"):
-    """Return the report as text: the hosts, the worst first, then what needs a person, or all rows.
+    """Return the report as text: the hosts, the worst first, then what needs a person, or all rows, then P2P.
 
     Raises PlanError when `show` is neither problems nor all.
     """
@@ -65,6 +77,9 @@ def verify_table(report, show="problems"):
     rows = [row for part in parts for row in part["rows"] if show == "all" or needs_person(row)]
     if rows:
         lines += [""] + table([column.upper() for column in COLUMNS], _folded(rows))
+    for part in parts:
+        if part.get("p2p"):
+            lines += ["", "P2P between the GPUs of %s:" % part["host"]] + p2p_table(part["p2p"])
     wrong = [part["host"] for part in parts if part["outcome"] != "ok"]
     if wrong:
         return "\n".join(lines + ["", "not as planned: %d of %d hosts (%s)" % (

@@ -12,6 +12,8 @@ given: its `msg` says why, or the host was `unreachable`.
 from __future__ import annotations
 
 from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list, parse_cpu_list
+from ansible_collections.inference.host.plugins.module_utils.nvidia_verify import nvidia_verify_rows
+from ansible_collections.inference.host.plugins.module_utils.p2p_report import p2p_rows
 from ansible_collections.inference.host.plugins.module_utils.tunables_host import label
 from ansible_collections.inference.host.plugins.module_utils.units import wanted_policy, withheld_nodes
 
@@ -30,7 +32,8 @@ def verify_rows(plan, answers, host, secrets=()):
     plan: the plan, or an empty dict where none could be made. answers: {"failure": the result of the task that kept the
     host from being read, else empty; "unreachable": bool; "scope": "settings" where only those were read;
     "settings", "unit_files", "instances", "nginx", "engine": answers; "unit_paths": paths of the files that should be
-    there; "models": answers of model_release}. secrets: texts that must not be in any row.
+    there; "models": answers of model_release; "topology": the host as it was read; "mig": nvidia_mig}. secrets: texts
+    that must not be in any row.
     """
     if answers.get("failure"):
         status = "unreachable" if answers.get("unreachable") else "refused"
@@ -38,11 +41,12 @@ def verify_rows(plan, answers, host, secrets=()):
                      failure_of(answers["failure"]))]
     else:
         rows = _settings_rows(plan, answers["settings"])
+        rows += nvidia_verify_rows(plan, answers.get("topology") or {}, answers.get("mig"))
     if not answers.get("failure") and answers.get("scope") != "settings":
         rows += _engine_rows(answers["engine"]) + _model_rows(answers["models"])
         rows += _file_rows("service", "unit files", answers["unit_paths"], answers["unit_files"])
         rows += _instance_rows(plan, answers["instances"])
-        rows += _nginx_rows(answers["nginx"])
+        rows += _nginx_rows(answers["nginx"]) + p2p_rows(plan, answers.get("topology") or {})
     return [dict({key: clean(value, secrets) for key, value in row.items()}, host=host) for row in rows]
 
 

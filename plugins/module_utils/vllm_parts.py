@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.inference.host.plugins.module_utils.gpu_memory import free_mib
+
 MIB_PER_GIB = 1024
 
 
@@ -38,6 +40,6 @@ def gpu_share(service, gpus, policy):
     for gpu in gpus:
         if not gpu["memory_mib"]:
             return None
-        free = gpu["memory_mib"] - policy["gpu_headroom_mib"]
+        free = free_mib(gpu, policy)
         shares.append(min(free, service["gpu_memory_mib"] or free) * 100 // gpu["memory_mib"])
     return max(1, min(shares)) / 100 if shares else None

@@ -11,8 +11,9 @@ version_added: 0.1.0
 description:
   - Reads C(/sys) and C(/proc) once and returns everything that the plan for inference services needs as the fact
     C(inference_topology).
-  - Changes nothing and starts no program, except C(nvidia-smi) where an NVIDIA driver is loaded; that one has a time
-    limit and may fail without failing the module.
+  - Changes nothing and starts no program, except C(nvidia-smi) where an NVIDIA driver is loaded, and
+    C(nv-fabricmanager) where there are NVSwitches besides; each call has a time limit, none is made after one that
+    reached it, and any may fail without failing the module.
   - An answer that could not be had is null (an empty list where a list is expected), and
     RV(ansible_facts.inference_topology.notes) says why. Null without a note is an answer of its own, as with limits.
 options:
@@ -42,7 +43,8 @@ attributes:
     support: full
     platforms: posix
 notes:
-  - As an ordinary user everything is read but the ACS bits of PCI bridges and, in containers, the environment of PID 1.
+  - As an ordinary user everything is read but the ACS bits of PCI bridges, the kernel log and, in containers, the
+    environment of PID 1.
 author:
   - inference.host contributors (@inference-host)
 """
@@ -369,10 +371,18 @@ ansible_facts:
             driver:
               description: Kernel driver that is bound to the device.
               type: str
+            bridges:
+              description: PCI addresses of the bridges above the device, the one at the root first.
+              type: list
+              elements: str
+              sample: ["0000:c0:01.1"]
             nvidia:
               description:
-                - What C(nvidia-smi) says of this GPU; memory in MiB. Null where it says nothing, without a note where
-                  the GPU is another vendor's.
+                - What C(nvidia-smi) says of this GPU. Null where it says nothing, without a note where the GPU is
+                  another vendor's.
+                - Memory is in MiB, power in W, the highest graphics clock in MHz. C(display) is whether the GPU drives
+                  a display, C(ecc_errors) the number of uncorrected errors since the driver was loaded, C(processes)
+                  the number of compute processes.
               type: dict
               sample:
                 index: 0
@@ -383,19 +393,85 @@ ansible_facts:
                 driver_version: 550.54.15
                 persistence: true
                 mig: false
+                memory_used_mib: 4
+                memory_reserved_mib: 551
+                display: false
+                ecc: true
+                ecc_errors: 0
+                power_limit_w: 700
+                power_default_w: 700
+                power_min_w: 200
+                power_max_w: 700
+                clock_max_mhz: 1980
+                processes: 0
         nvidia:
-          description: The NVIDIA driver and its tool.
+          description: The NVIDIA driver and its tools.
           type: dict
           contains:
             driver_version:
-              description: Version of the loaded kernel driver.
+              description: Version of the loaded kernel module. Null where it is not loaded.
+              type: str
+            open_module:
+              description: Whether the loaded kernel module is the open one.
+              type: bool
+            library_version:
+              description: Version of the host's C(libnvidia-ml), by the names of its files.
+              type: str
+            modules:
+              description: The driver's kernel modules that are loaded.
+              type: list
+              elements: str
+              sample: [nvidia, nvidia_modeset, nvidia_uvm]
+            params:
+              description: Options of the kernel module that are in force, as texts, named as C(modprobe.d) names them.
+              type: dict
+              sample: {"NVreg_EnableGpuFirmware": "18", "NVreg_RegistryDwords": ""}
+            nvswitches:
+              description: PCI addresses of NVSwitches.
+              type: list
+              elements: str
+            persistenced:
+              description: File of the unit C(nvidia-persistenced.service). Null where there is none, or it is masked.
+              type: str
+            persistenced_command:
+              description: The command line in that file.
+              type: str
+              sample: /usr/bin/nvidia-persistenced --user nvidia-persistenced --no-persistence-mode --verbose
+            fabric_manager:
+              description:
+                - C(unit), the file of the unit C(nvidia-fabricmanager.service), and C(version), which is asked for only
+                  where there are NVSwitches.
+              type: dict
+            xid:
+              description:
+                - Errors of cards that are in the kernel log, each with C(address), C(code) (the driver's number, Xid)
+                  and C(count). Null where the log cannot be read.
+              type: list
+              elements: dict
+              sample:
+                - address: "0000:c1:00.0"
+                  code: 31
+                  count: 2
+            problem:
+              description:
+                - One sentence about what a person must see to before the cards are of use (versions that do not agree,
+                  a lost card, a missing fabric manager, a tool that hangs or fails). Null where nothing is known of
+                  any.
               type: str
             smi:
               description:
+                - What C(nvidia-smi) says. Null where it says nothing.
                 - C(gpus) as in RV(ansible_facts.inference_topology.gpus[].nvidia), and the matrices C(topology) (links
-                  between GPUs) and C(p2p_read) (peer access as the driver sees it), each from GPU name to GPU name
-                  to word.
+                  between GPUs), C(p2p_read) and C(p2p_write) (peer access as the driver sees it), each from GPU name to
+                  GPU name to word. The matrices are not asked for where there is one GPU.
               type: dict
+            copies:
+              description:
+                - What module M(inference.host.gpu_copy) kept of copies between GPUs, one dictionary a direction with
+                  C(from), C(to), C(ok) (null where none was compared), C(access), C(bytes) and C(reason). Empty where
+                  there are none, and where they were made with another driver, other GPUs or another IOMMU mode.
+              type: list
+              elements: dict
         iommu:
           description:
             - Number of IOMMU groups, whether devices see translated addresses, and for bridges above GPUs the names

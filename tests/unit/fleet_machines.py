@@ -60,6 +60,13 @@ class Gpu:
     name: str | None = None
     memory_mib: int = 0
     mig: str = "[N/A]"
+    used_mib: int = 0
+    reserved_mib: int = 0
+    display: str = "Disabled"
+    ecc: str = "Enabled"
+    watts: int = 0
+    least_watts: int = 100
+    mhz: int = 0
 
 
 @dataclass
@@ -91,11 +98,13 @@ XEON_CLOCK = Clock(800000, 3800000, 2700000)
 
 
 def t10(address, node, bridge):
-    return Gpu(address, node, "0x1e37", bridge=bridge, name="Tesla T10", memory_mib=16384)
+    return Gpu(address, node, "0x1e37", bridge=bridge, name="Tesla T10", memory_mib=16384, used_mib=2,
+               reserved_mib=428, watts=150, mhz=1395)
 
 
 def v100(address, node):
-    return Gpu(address, node, "0x1db4", name="Tesla V100-PCIE-16GB", memory_mib=16384)
+    return Gpu(address, node, "0x1db4", name="Tesla V100-PCIE-16GB", memory_mib=16384, used_mib=2,
+               reserved_mib=224, watts=250, mhz=1380)
 
 
 HOSTS = {
@@ -154,6 +163,7 @@ HOSTS = {
               governor="schedutil"),
         maker=("Maker", "Desktop"), nvme="Samsung SSD 980 1TB",
         gpus=[Gpu("0000:01:00.0", -1, "0x2484", pci_class="0x030000", bridge="0000:00:01.1",
-                  name="NVIDIA GeForce RTX 3070", memory_mib=8192)],
+                  name="NVIDIA GeForce RTX 3070", memory_mib=8192, used_mib=412, reserved_mib=284, display="Enabled",
+                  ecc="[N/A]", watts=220, mhz=2100)],
     ),
 }

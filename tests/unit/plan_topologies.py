@@ -7,6 +7,8 @@ Only what the plan reads is there. `cores_of` says which CPUs share a core, work
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import strategies as st
 
 FLAGS = ["avx", "avx2", "bmi2", "f16c", "fma", "sse4_2"]
@@ -109,7 +111,24 @@ def topologies(draw):
     where = st.none() | st.integers(0, sockets * nodes)
     options["gpus"] = [gpu(number, node, draw(st.sampled_from((None, 8192, 16384))))
                        for number, node in enumerate(draw(st.lists(where, max_size=4)))]
-    return topology(sockets, nodes, cores, threads, numbering, node_memory=memory, **options)
+    host = topology(sockets, nodes, cores, threads, numbering, node_memory=memory, **options)
+    return dict(host, **draw(peers(host["gpus"])))
+
+
+@st.composite
+def peers(draw, gpus):
+    """What is told of copies between the GPUs: nothing, or a word and a link for each pair."""
+    if len(gpus) < 2 or draw(st.booleans()):
+        return {}
+    names = {"GPU%d" % number: gpu["address"] for number, gpu in enumerate(gpus)}
+    reads, links = ({name: {} for name in names} for _matrix in range(2))
+    for one, other in itertools.combinations(names, 2):
+        word, link = draw(st.sampled_from(("OK", "OK", "CNS"))), draw(st.sampled_from(("NV2", "NV4", "PIX", "SYS")))
+        reads[one][other] = reads[other][one] = word
+        links[one][other] = links[other][one] = link
+    told = [{"index": number, "address": address} for number, address in enumerate(names.values())]
+    return {"nvidia": {"smi": {"gpus": told, "p2p_read": reads, "topology": links}},
+            "iommu": {"translating": draw(st.booleans()), "acs": []}}
 
 
 @st.composite

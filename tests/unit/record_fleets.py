@@ -2,8 +2,8 @@
 
     .venv/bin/python tests/unit/record_fleets.py     # writes inventories/FLEET/topologies/HOST.json
 
-A tree of `/sys` and `/proc` is built for each host and read by the same code that reads a live one; a program that
-prints what `nvidia-smi` would is asked as the module asks the real one.
+A tree of `/sys` and `/proc` is built for each host and read by the same code that reads a live one; the stand-in for
+`nvidia-smi` is asked as the module asks the real one.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from unittest import mock
 # Makes the collection importable.
 import conftest  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.inference.host.plugins.module_utils.discovery import nvidia
+from ansible_collections.inference.host.plugins.module_utils.discovery.nvidia_parse import COLUMNS
 from ansible_collections.inference.host.plugins.module_utils.recording import recording
 from ansible_collections.inference.host.plugins.module_utils.topology import read_topology
 from builders import as_list, as_mask, scratch, write_files, write_link
 from fleet_machines import HOSTS
 from fleet_models import MODELS
+from nvidia_host import STAND_IN
 
 INVENTORIES = Path(__file__).resolve().parents[2] / "inventories"
 CPU = "sys/devices/system/cpu"
@@ -154,29 +156,38 @@ def nvidia_smi(host, root):
     if not any(gpu.name for gpu in host.gpus):
         yield
         return
+    answers = Path(root, "answers")
+    write_files(answers, {
+        "query-gpu": smi_query(host), "query-compute-apps": "", "topo-m": smi_matrix(host, host.links),
+        "topo-p2p-r": smi_matrix(host, host.peers), "topo-p2p-w": smi_matrix(host, host.peers), "log": "",
+    })
     write_files(root, {
         # As the driver registers them; its module for unified memory is loaded with the first program that computes.
         "proc/devices": "Character devices:\n  1 mem\n  4 tty\n136 pts\n195 nvidia\n195 nvidia-modeset\n195 nvidiactl\n"
                         "234 nvidia-uvm\n237 nvidia-caps\n\nBlock devices:\n  8 sd\n259 blkext",
         nvidia.VERSION_FILE: f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {host.driver}  Release Build",
-        "query": smi_query(host), "links": smi_matrix(host, host.links), "peers": smi_matrix(host, host.peers),
-        "nvidia-smi": '#!/bin/sh\ncd "$(dirname "$0")"\n'
-                      'case "$*" in --query*) cat query ;; "topo -m") cat links ;; *) cat peers ;; esac',
+        "proc/driver/nvidia/params": 'EnableGpuFirmware: 18\nRegistryDwords: ""',
+        f"usr/lib/x86_64-linux-gnu/libnvidia-ml.so.{host.driver}": "",
+        # As the distribution's package has it.
+        "usr/lib/systemd/system/nvidia-persistenced.service":
+            "[Service]\nType=forking\nExecStart=/usr/bin/nvidia-persistenced --user nvpd\n",
+        **{f"sys/module/{module}/refcnt": 0 for module in ("nvidia", "nvidia_modeset", "nvidia_uvm")},
     })
-    program = Path(root, "nvidia-smi")
-    program.chmod(0o755)
-    # Of a recorded tree the reader asks no program unless it is given one.
-    asking = functools.partial(nvidia.read_nvidia, command=str(program))
-    with mock.patch.object(nvidia, "read_nvidia", asking):
+    # Of a recorded tree the reader asks no program, nor the kernel log, unless it is given one.
+    asking = functools.partial(nvidia.read_nvidia, command=str(STAND_IN), kernel_log=str(answers / "log"))
+    with (mock.patch.object(nvidia, "read_nvidia", asking),
+          mock.patch.dict(os.environ, {"NVIDIA_SMI_ANSWERS": str(answers)})):
         yield
 
 
 def smi_query(host):
-    lines = []
+    lines = [", ".join(field for _key, field, _read in COLUMNS)]
     for index, gpu in enumerate(host.gpus):
         uuid = f"GPU-00000000-0000-0000-0000-{index:012x}"
         lines.append(f"{index}, 0000{gpu.address.upper()}, {gpu.name}, {uuid}, {gpu.memory_mib}, {host.driver}, "
-                     f"Disabled, {gpu.mig}")
+                     f"Disabled, {gpu.mig}, {gpu.used_mib}, {gpu.reserved_mib}, {gpu.display}, {gpu.ecc}, "
+                     f"{'[N/A]' if gpu.ecc == '[N/A]' else 0}, {gpu.watts}.00, {gpu.watts}.00, {gpu.least_watts}.00, "
+                     f"{gpu.watts}.00, {gpu.mhz}")
     return "\n".join(lines)
 
 

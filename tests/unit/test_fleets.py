@@ -251,7 +251,9 @@ def test_each_instance_has_its_configuration_as_json(two_gpus):
 def test_cards_behind_a_translating_iommu_do_not_copy_to_each_other():
     (instance,) = fleet_plan("wicore", "across_both.yml")["instances"]
     assert instance["config"]["enable_p2p"] is False
-    assert instance["reasons"]["p2p"] == "not used: an IOMMU translates between its GPUs"
+    assert instance["p2p_verdict"] == "unsafe"
+    assert instance["reasons"]["p2p"] == (
+        "not used: an IOMMU translates between them and ACS redirects at 0000:64:00.0, 0000:b2:00.0")
 
 
 def test_one_instance_over_both_gpus_is_spread_over_both_nodes():

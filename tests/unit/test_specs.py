@@ -93,7 +93,7 @@ def test_each_variable_of_the_policy_is_one_of_a_role():
 
 def test_the_policy_has_every_variable_of_role_topology_but_what_it_reads_and_writes():
     others = set(defaults_of("topology")) - set(POLICY_VARIABLES.values())
-    assert others == {"topology_recorded", "topology_output", "topology_record"}
+    assert others == {"topology_recorded", "topology_output", "topology_record", "topology_gpu_copy_check"}
 
 
 @pytest.mark.parametrize(("key", "variable"), sorted(POLICY_VARIABLES.items()))

@@ -13,6 +13,8 @@ IOMMU_DIR = "sys/kernel/iommu_groups"
 
 _ADDRESS = r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"
 _DISPLAY = "0x03"
+_OTHER_BRIDGE = "0x0680"
+_NVIDIA = "0x10de"
 _HEX = re.compile(r"0x[0-9a-f]{1,8}\Z")
 _CONFIG_BYTES = 4096
 
@@ -47,7 +49,7 @@ def read_gpus(tree, online):
         folder = f"{PCI_DIR}/{address}"
         pci_class = _read_hex(tree, folder + "/class")
         if pci_class is None:
-            for key in ("gpus." + address, "iommu.acs"):
+            for key in ("gpus." + address, "iommu.acs", "nvidia.nvswitches"):
                 tree.missing(key, folder + "/class")
         elif pci_class.startswith(_DISPLAY):
             if _inside(tree, folder):
@@ -94,7 +96,29 @@ def _read_gpu(tree, folder, address, pci_class, online):
         "numa_node": node,
         "local_cpus": None if local is None else sorted(set(local).intersection(online)),
         "driver": driver,
+        "bridges": bridges_above(tree, address),
     }
+
+
+def read_nvswitches(tree):
+    """Return the PCI addresses of NVIDIA's NVSwitches: their class is "other bridge"."""
+    found = []
+    for address in sorted(tree.names(PCI_DIR, _ADDRESS), key=natural):
+        folder = f"{PCI_DIR}/{address}"
+        if not (_read_hex(tree, folder + "/class") or "").startswith(_OTHER_BRIDGE) or not _inside(tree, folder):
+            continue
+        vendor = _read_hex(tree, folder + "/vendor")
+        if vendor is None:
+            tree.missing("nvidia.nvswitches", folder + "/vendor")
+        elif vendor == _NVIDIA:
+            found.append(address)
+    return found
+
+
+def bridges_above(tree, address):
+    """Return the addresses of the bridges above a device, the one at the root first."""
+    place = tree.real(f"{PCI_DIR}/{address}") or ""
+    return re.findall(rf"/({_ADDRESS})(?=/)", place)
 
 
 def read_iommu(tree, gpus):
@@ -116,8 +140,7 @@ def read_iommu(tree, gpus):
 def _read_acs(tree, gpus):
     bridges = set()
     for gpu in gpus:
-        place = tree.real(f"{PCI_DIR}/{gpu['address']}") or ""
-        bridges.update(re.findall(rf"/({_ADDRESS})(?=/)", place))
+        bridges.update(gpu["bridges"])
     answer, unread = [], 0
     for address in sorted(bridges, key=natural):
         config = tree.read_bytes(f"{PCI_DIR}/{address}/config", _CONFIG_BYTES)

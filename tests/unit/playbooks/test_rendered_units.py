@@ -12,6 +12,7 @@ from ansible_collections.inference.host.plugins.module_utils.placement_check imp
 from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
 from fleet_machines import HOSTS
 from fleet_plans import fleet_plan, variable_files
+from nvidia_topologies import DAEMON
 from plan_topologies import gpu, model, service, topology
 from rendered_units import (
     ENGINES,
@@ -110,6 +111,7 @@ def everything():
     host = topology(sockets=2, cores=16, threads=2, gpus=[gpu(0, 0), gpu(1, 1)])
     host["platform"]["systemd_version"] = 252
     host["device_groups"] = ["mem", "nvidia", "nvidia-uvm"]
+    host["nvidia"] = {"driver_version": "570.86.15", "persistenced": "/lib/x", "persistenced_command": DAEMON}
     folder = model("big", source="/srv/big.safetensors", weights_mib=4000)
     return host, [
         service("chat", instances=2, threads=2, prefix="taskset", warm_up=True, memory_lock=100, open_files=9000,
@@ -184,8 +186,23 @@ def test_gpus_are_all_that_a_unit_with_gpus_may_open(runtimes):
         devices = [pair for pair in pairs if "Device" in pair[0]]
         assert devices == ([("DevicePolicy", "closed"), ("DeviceAllow", "char-nvidia rw"), (
             "DeviceAllow", "char-nvidia-uvm rw")] if gpus else [("PrivateDevices", "yes")])
-        after = dict(section(files[UNITS + f"inference-{name}@.service"], "Unit"))["After"].split()
+        unit = dict(section(files[UNITS + f"inference-{name}@.service"], "Unit"))
+        after, wants = unit["After"].split(), unit["Wants"].split()
         assert "nginx.service" in after and ("nvidia-persistenced.service" in after) == gpus
+        assert ("inference-nvidia.service" in after) == ("modprobe@nvidia_uvm.service" in wants) == gpus
+        assert ("nvidia-persistenced.service" in wants) == gpus
+        limits = section(files[UNITS + f"inference-{name}@0.service.d/placement.conf"], "Service")
+        assert (("LimitMEMLOCK", "infinity") in limits) == gpus
+
+
+def test_the_daemon_is_wanted_only_where_it_is_to_hold_the_cards_state(tmp_path):
+    host, services = everything()
+    plan = make_plan(host, services[1:2], {"settings": {"nvidia_persistence": False}})
+    files = files_of(render(tmp_path, {"host": plan})["host"])
+    unit = dict(section(files[UNITS + "inference-cards@.service"], "Unit"))
+    assert "nvidia-persistenced.service" in unit["After"].split()
+    assert "nvidia-persistenced.service" not in unit["Wants"].split()
+    assert "modprobe@nvidia_uvm.service" in unit["Wants"].split()
 
 
 def test_code_may_be_made_at_run_time_only_where_it_is(runtimes):

@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from ansible_collections.inference.host.plugins.module_utils.recording import recorded
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -59,6 +60,18 @@ def test_hosts_that_cannot_be_read_are_reported_each_with_its_reason(play, tmp_p
     assert "changed=1" not in said and said.count("changed=0") == 2
 
 
+def test_verdicts_on_pairs_of_gpus_are_shown_and_in_the_data(play, tmp_path):
+    # As if it had been read before it went away.
+    path = ROOT / "inventories/wicore/topologies/wicore.json"
+    host = recorded(path.read_text(encoding="utf-8"), path)["topology"]
+    _status, said = play("verify.yml", group(gone=GONE), output="out", inference_topology=host)
+    assert "P2P between the GPUs of gone:" in said and "P2P 65:00.0 b3:00.0 65:00.0 - unsafe b3:00.0 unsafe -" in said
+    assert "65:00.0 - b3:00.0 across sockets (SYS) OK unsafe an IOMMU translates between them" in said
+    report = json.loads((tmp_path / "out" / "verify.json").read_text(encoding="utf-8"))
+    (pair,) = report["hosts"][0]["p2p"]
+    assert (pair["gpus"], pair["verdict"]) == (["0000:65:00.0", "0000:b3:00.0"], "unsafe")
+
+
 def test_the_reports_folder_is_reports_and_a_limit_reports_the_hosts_in_it(play, tmp_path):
     status, said = play("verify.yml", group(gone=GONE, other=GONE), "--limit", "other")
     assert status != 0 and "not as planned: 1 of 1 hosts (other)" in said
@@ -85,8 +98,8 @@ def test_a_host_that_cannot_be_given_back_is_named(play):
 
 
 @pytest.mark.parametrize(("variables", "sentence"), [
-    ({"role": "cpus"}, "value of restore_role must be one of: all, cpu, hugepages, memory, nvme, network, service, "
-                       "nginx, firewall, got: cpus"),
+    ({"role": "cpus"}, "value of restore_role must be one of: all, cpu, hugepages, memory, nvme, network, nvidia, "
+                       "service, nginx, firewall, got: cpus"),
     ({"role": "cpu", "purge": True}, "purge is true and role is 'cpu'; models and engines are removed only with the"),
     ({"purge": "perhaps"}, "unable to convert to bool"),
 ])

@@ -109,7 +109,17 @@ def test_vllm_serves_a_folder_as_the_plan_says():
     assert command_of(VLLM, host, runtime="vllm", gpus=2, parallel=8, context=2048, threads=4, model=folder) == [
         "/opt/vllm/bin/vllm", "serve", "/models/m/000000000000/m.safetensors", "--host", "127.0.0.1", "--port", "18080",
         "--served-model-name", "chat", "--tensor-parallel-size", "2", "--max-model-len", "2048", "--max-num-seqs", "8",
-        "--gpu-memory-utilization", "0.93"]
+        "--gpu-memory-utilization", "0.93", "--disable-custom-all-reduce"]
+
+
+def test_vllms_own_all_reduce_is_for_gpus_that_reach_each_other():
+    cards = [gpu(0), gpu(1)]
+    peers = {"GPU0": {"GPU1": "OK"}, "GPU1": {"GPU0": "OK"}}
+    told = [{"index": place, "address": card["address"]} for place, card in enumerate(cards)]
+    linked = dict(topology(gpus=cards), nvidia={"smi": {
+        "gpus": told, "p2p_read": peers, "topology": {"GPU0": {"GPU1": "NV4"}}}})
+    assert "--disable-custom-all-reduce" not in command_of(VLLM, linked, runtime="vllm", gpus=2)
+    assert "--disable-custom-all-reduce" not in command_of(VLLM, topology(gpus=cards), runtime="vllm", gpus=1)
 
 
 @pytest.mark.parametrize(("memory", "wish", "share"), [

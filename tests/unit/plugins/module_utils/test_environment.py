@@ -95,6 +95,38 @@ def test_gpus_that_may_not_copy_to_each_other_are_told_so():
     assert (found["NCCL_P2P_DISABLE"], found["NCCL_SOCKET_IFNAME"]) == ("1", "lo")
     trusted = environment(linked, runtime="vllm", gpus=2, threads=4)
     assert trusted["NCCL_SOCKET_IFNAME"] == "lo" and "NCCL_P2P_DISABLE" not in trusted
+    for runtime in ("command", "container"):
+        # Whatever runs there may use NCCL.
+        assert environment(HOST, runtime=runtime, gpus=2)["NCCL_P2P_DISABLE"] == "1"
+        assert "NCCL_P2P_DISABLE" not in environment(linked, runtime=runtime, gpus=2)
+        assert "NCCL_P2P_DISABLE" not in environment(HOST, runtime=runtime, gpus=1)
+
+
+@pytest.mark.parametrize(("copies", "iommu", "there"), [
+    ([(True, True)], False, True), ([(True, None)], False, False), ([], False, False), ([(True, False)], False, False),
+    ([(True, True)], True, False)])
+def test_llama_cpp_uses_p2p_only_where_copies_arrived(copies, iommu, there):
+    ends = ["0000:10:00.0", "0000:11:00.0"]
+    made = [{"from": source, "to": target, "ok": ok, "access": True, "bytes": 1, "reason": None}
+            for both in copies for source, target, ok in ((*ends, both[0]), (*ends[::-1], both[1]))]
+    host = dict(HOST, iommu={"translating": iommu, "acs": []}, nvidia={"copies": made, "smi": {
+        "gpus": [{"index": place, "address": address} for place, address in enumerate(ends)],
+        "p2p_read": {"GPU0": {"GPU1": "OK"}, "GPU1": {"GPU0": "OK"}},
+        "topology": {"GPU0": {"GPU1": "PHB"}, "GPU1": {"GPU0": "PHB"}}}})
+    wish = {"gpus": 2, "model": model(layers=4, weights_mib=9)}
+    assert (environment(host, **wish).get("GGML_CUDA_P2P") == "1") is there
+    assert ("GGML_CUDA_P2P" in environment(host, **wish)) is there
+    # Of one card, and of another runtime, there is nothing to say.
+    assert "GGML_CUDA_P2P" not in environment(host, gpus=1, model=wish["model"])
+    assert "GGML_CUDA_P2P" not in environment(host, runtime="vllm", threads=4, gpus=2)
+
+
+def test_turning_p2p_off_by_a_zero_is_a_warning():
+    wish = service(environment={"GGML_CUDA_P2P": "0"}, gpus=2, model=model(layers=4, weights_mib=9))
+    plan = make_plan(HOST, [wish])
+    assert [text for text in plan["warnings"] if "GGML_CUDA_P2P" in text] == [
+        "chat-0: environment.GGML_CUDA_P2P is '0', which turns P2P on: llama.cpp only asks whether the variable is "
+        "there; leave it out."]
 
 
 @pytest.mark.parametrize(("wish", "devices"), [({"gpus": 1}, "0"), ({"gpus": 2}, "0,1"), ({"gpus": 1, "numa": 1}, "1")])

@@ -32,11 +32,11 @@ def pool(*nodes):
 
 def test_only_nvidias_gpus_are_usable_in_pci_order():
     host = topology(gpus=[gpu(3), gpu(1, vendor="0x1a03"), gpu(2, memory_mib=8192), gpu(0, memory_mib=None)])
-    assert usable_gpus(host) == [
-        {"address": "0000:10:00.0", "numa_node": 0, "memory_mib": None, "index": 0},
-        {"address": "0000:12:00.0", "numa_node": 0, "memory_mib": 8192, "index": 1},
-        {"address": "0000:13:00.0", "numa_node": 0, "memory_mib": 16384, "index": 2},
-    ]
+    told = {2: {"index": 2, "memory_mib": 8192}, 3: {"index": 3, "memory_mib": 16384}}
+    assert usable_gpus(host) == [{
+        "address": "0000:1%d:00.0" % number, "numa_node": 0, "memory_mib": mib, "display": False,
+        "told": told.get(number, {}), "index": index,
+    } for index, (number, mib) in enumerate([(0, None), (2, 8192), (3, 16384)])]
     assert usable_gpus(topology()) == usable_gpus(dict(topology(), gpus=None)) == []
 
 

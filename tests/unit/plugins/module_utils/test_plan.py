@@ -47,7 +47,7 @@ def test_an_instance_has_everything_that_others_rely_on():
         "environment_file": "/etc/inference.host/environment/chat-0.env", "config": None, "config_file": None,
         "command": [], "image": None, "container_port": None, "health": "/health", "prefix": "none", "load_mode": None,
         "warm_up": False, "allocator": None, "memory_lock": None, "open_files": None, "tasks": None, "gpu_indexes": [],
-        "gpu_share": None, "p2p": False, "tensor_parallel": None,
+        "gpu_share": None, "p2p": False, "p2p_verdict": None, "tensor_parallel": None,
     }
     assert set(reasons) == {"threads", "cpus", "numa", "port", "memory"}
     assert all(reasons.values())
@@ -57,7 +57,8 @@ def test_what_applies_has_its_reason_too():
     host = topology(gpus=[gpu(0)])
     wish = service(gpus=1, profile="speed", model=model(layers=2, weights_mib=9))
     reasons = instances(host, wish)["chat-0"]["reasons"]
-    assert set(reasons) == {"threads", "cpus", "numa", "port", "memory", "gpus", "gpu_layers", "profile"}
+    assert set(reasons) == {"threads", "cpus", "numa", "port", "memory", "gpus", "gpu_layers", "gpu_memory",
+                            "profile"}
     assert reasons["profile"] == "profile: speed was set by the user; what the service sets itself wins"
 
 

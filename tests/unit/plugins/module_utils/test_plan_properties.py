@@ -1,10 +1,12 @@
 """What holds of every plan, whatever the host and the wishes."""
 
 import copy
+import itertools
 import json
 
 from ansible_collections.inference.host.plugins.module_utils.cpulist import parse_cpu_list, parse_cpu_mask
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.p2p import TRUSTED, p2p_pairs
 from ansible_collections.inference.host.plugins.module_utils.placement import usable_cores
 from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
 from hypothesis import HealthCheck, given, settings
@@ -186,3 +188,17 @@ def test_a_lone_service_gets_a_node_to_itself(host, policy):
         assert instance["numa_policy"] in ("bind", "interleave")
         if instance["numa_policy"] == "interleave":
             assert all(instance["host_memory_mib"] > node["memory_mib"] for node in homes) or instance["threads"] == 1
+
+
+@MANY
+@given(topologies(), wishes(), POLICIES)
+def test_gpus_are_given_once_and_rely_on_each_other_only_where_all_pairs_are_trusted(host, services, policy):
+    found = instances_of(host, services, policy)
+    given_out = [address for instance in found for address in instance["gpus"]]
+    assert len(given_out) == len(set(given_out)) and set(given_out) <= {gpu["address"] for gpu in host["gpus"]}
+    trusted = {frozenset(pair["gpus"]) for pair in p2p_pairs(host) if pair["verdict"] in TRUSTED}
+    for instance in found:
+        pairs = list(map(frozenset, itertools.combinations(instance["gpus"], 2)))
+        assert instance["p2p"] == (bool(pairs) and set(pairs) <= trusted)
+        assert (instance["p2p_verdict"] is None) == (len(instance["gpus"]) < 2) == ("p2p" not in instance["reasons"])
+        assert "GGML_CUDA_P2P" not in instance["environment"]

@@ -407,7 +407,8 @@ def test_a_policy_is_completed():
     assert check_policy(None) == check_policy({}) == check_policy(dict.fromkeys(POLICY_FIELDS))
     assert check_policy({"first_port": 9000}) == {
         "housekeeping_cores": None, "smt": False, "memory_headroom_mib": 1024, "gpu_headroom_mib": 1024,
-        "first_port": 9000, "listen_port": 8080, "workers": None, "settings": {}}
+        "gpu_display_mib": 512, "gpu_ids": "index", "first_port": 9000, "listen_port": 8080, "workers": None,
+        "settings": {}}
 
 
 def test_every_key_of_the_policy_but_settings_has_a_variable_of_the_user():
@@ -426,6 +427,7 @@ def test_a_policy_must_be_a_mapping():
     ("smt", "yes", "topology_smt is 'yes';"),
     ("memory_headroom_mib", True, "topology_memory_headroom_mib is True;"),
     ("gpu_headroom_mib", -1, "topology_gpu_headroom_mib is -1;"),
+    ("gpu_display_mib", 0.5, "topology_gpu_display_mib is 0.5;"),
     ("workers", 0, "nginx_workers is 0;"),
     ("first_port", 65536, "topology_first_port is 65536;"),
     ("listen_port", "80", "nginx_listen_port is '80';"),

@@ -5,8 +5,10 @@ from ansible_collections.inference.host.plugins.module_utils import tunables
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
 from ansible_collections.inference.host.plugins.module_utils.settings import WISHES, check_wishes, plan_settings
+from ansible_collections.inference.host.plugins.module_utils.settings_nvidia import WISHES as NVIDIA_WISHES
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from nvidia_topologies import DAEMON
 from plan_topologies import service, topologies, topology, wishes
 
 METAL = topology(driver="intel_pstate", nvme=1)
@@ -52,6 +54,17 @@ SOME = {
     "network_send_buffer": st.sampled_from(("1 1 1", "4096 16384 2147483647")),
     "network_open_files": st.integers(1024, 1 << 30),
     "network_service_open_files": st.integers(1024, 1 << 20),
+    "nvidia_persistence": st.booleans(),
+    "nvidia_power_limit_w": st.integers(1, 5000),
+    "nvidia_clock_mhz": st.integers(100, 10000),
+    "nvidia_peermem": st.booleans(),
+    "nvidia_module_options": st.dictionaries(
+        st.sampled_from(("NVreg_EnableMSI", "NVreg_RegistryDwords", "NVreg_")),
+        st.sampled_from((0, "ForceP2P=0x11;x=1", "1", "a b", "")), max_size=2),
+    "nvidia_iommu_passthrough": st.booleans(),
+    "nvidia_disable_acs_redirect": st.booleans(),
+    "nvidia_mig": st.booleans(),
+    "nvidia_driver_package": st.sampled_from(("nvidia-driver", "nvidia-driver-570-server", "x y")),
 }
 """Values that may be wished for, the least and the most among them, and some that only look like it."""
 
@@ -122,9 +135,10 @@ def test_a_topology_with_a_gap_is_planned_for_what_it_knows(key, name, why_not):
 # What the user wishes
 
 
-@pytest.mark.parametrize("wish", sorted(set(WISHES) - {"hugepages_count", "hugepages_gigantic_count"}))
+@pytest.mark.parametrize("wish", sorted(
+    set(WISHES) - set(NVIDIA_WISHES) - {"hugepages_count", "hugepages_gigantic_count"}))
 def test_each_wish_is_seen_in_the_settings(wish):
-    # Those of huge pages come with the plan's pages.
+    # Those of huge pages come with the plan's pages; those of NVIDIA cards have tests of their own.
     value = {"cpu_irq_affinity": False, "memory_swap_file": "/srv/swap", "hugepages_at_boot": True,
              "memory_swappiness": 5, "cpu_governor": "powersave", "hugepages_transparent": "never",
              "nvme_scheduler": "kyber", "nvme_mount_options": {"/": "noatime"}, "network_somaxconn": 128,
@@ -204,6 +218,9 @@ def hosts(draw):
     host["block_devices"] += draw(st.lists(st.sampled_from(
         ({"name": "nvme0n1", "kind": "nvme", "schedulers": ["none", "kyber"]}, {"name": "nvme1n1", "kind": "nvme"})),
         max_size=2))
+    host["nvidia"] = draw(st.sampled_from((None, {}, {
+        "driver_version": "570.86.15", "persistenced": "/lib/x", "persistenced_command": DAEMON, "params": {}})))
+    host["iommu"] = draw(st.sampled_from((None, {"acs": [{"address": "0000:64:00.0", "enabled": []}]})))
     return host
 
 
@@ -219,7 +236,7 @@ def test_every_setting_that_can_be_planned_is_one_that_the_module_takes(host, se
         rows = make_plan(host, services, {"settings": wished})["settings"]
     except PlanError:
         assume(False)
-    for role in ROLES:
+    for role in ROLES | {"nvidia"}:
         of_role = [row for row in rows if row["role"] == role]
         tunables.check_settings(of_role, "60-inference-" + role)
         assert len({row["name"] for row in of_role}) == len(of_role)

@@ -5,6 +5,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from ansible_collections.inference.host.plugins.module_utils.discovery import copies
 from ansible_collections.inference.host.plugins.module_utils.discovery.mounts import read_mounts
 from ansible_collections.inference.host.plugins.module_utils.discovery.pci import acs_bits
 from ansible_collections.inference.host.plugins.module_utils.sysfs import Tree
@@ -167,6 +168,7 @@ def test_a_gpu(tree_folder):
             "numa_node": 1,
             "local_cpus": [2, 3],
             "driver": "nvidia",
+            "bridges": ["0000:00:01.0"],
             "nvidia": None,
         }
     ]
@@ -311,6 +313,30 @@ def test_acs_of_the_bridges_above_gpus(tree_folder):
     answer = read_topology(root)
     assert answer["iommu"]["acs"] == [{"address": "0000:00:01.0", "enabled": ["request_redirect"]}]
     assert answer["notes"]["iommu.acs"].startswith("The ACS bits of 1 of 2 bridges")
+    assert [gpu["bridges"] for gpu in answer["gpus"]] == [["0000:00:01.0"], ["0000:00:02.0"]]
+
+
+def test_bridges_above_a_gpu_are_told_from_the_root_on(tree_folder):
+    root = Machine(gpus=[0]).write(tree_folder)
+    below = "sys/devices/pci0000:00/0000:00:07.0/0000:02:00.0/0000:03:01.0/0000:04:00.0"
+    write_files(root, {f"{below}/class": "0x030200", f"{below}/vendor": "0x10de", f"{below}/numa_node": 0})
+    write_link(root, f"{PCI}/0000:04:00.0", below)
+    found = {gpu["address"]: gpu["bridges"] for gpu in read_topology(root)["gpus"]}
+    assert found["0000:04:00.0"] == ["0000:00:07.0", "0000:02:00.0", "0000:03:01.0"]
+
+
+def test_copies_that_were_kept_are_told_while_they_count(tree_folder):
+    root = Machine(gpus=[0, 0]).write(tree_folder)
+    write_files(root, {"proc/driver/nvidia/version": "NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.10  x"})
+    before = read_topology(root)
+    cards = [gpu["address"] for gpu in before["gpus"]]
+    made = [{"from": cards[0], "to": cards[1], "ok": True, "access": True, "bytes": 4096, "reason": None}]
+    now = copies.conditions("570.86.10", before["gpus"], before["iommu"])
+    write_files(root, {copies.FILE: copies.as_text(now, made)})
+    assert (before["nvidia"]["copies"], read_topology(root)["nvidia"]["copies"]) == ([], made)
+    write_files(root, {copies.FILE: copies.as_text(dict(now, driver_version="535.1"), made)})
+    after = read_topology(root)
+    assert after["nvidia"]["copies"] == [] and "another driver" in after["notes"]["nvidia.copies"]
 
 
 # Groups of devices

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.inference.host.plugins.module_utils.topology import TopologyError, read_topology
-from builders import Machine, scratch, write_files
+from builders import Machine, scratch, write_files, write_link
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nvidia_host import OPEN_VERSION, PARAMS
 
 CPU = "sys/devices/system/cpu"
+SWITCH = "sys/devices/pci0000:00/0000:07:00.0"
 BOUND_SECONDS = 20  # of the processor, which is not what others take; far above what a reading takes
 
 
@@ -43,8 +45,15 @@ def a_machine(root):
             "proc/self/mountinfo": "20 1 259:1 / / rw - ext4 /dev/nvme0n1p1 rw\n30 1 0:26 / /sys/fs/cgroup rw - "
             "cgroup2 cgroup2 rw",
             "sys/kernel/iommu_groups/0/type": "DMA",
+            "proc/driver/nvidia/version": OPEN_VERSION,
+            "proc/driver/nvidia/params": PARAMS,
+            "usr/lib64/libnvidia-ml.so.570.86.15": "",
+            "lib/systemd/system/nvidia-fabricmanager.service": "",
+            f"{SWITCH}/class": "0x068000",
+            f"{SWITCH}/vendor": "0x10de",
         },
     )
+    write_link(root, "sys/bus/pci/devices/0000:07:00.0", SWITCH)
     return root
 
 
