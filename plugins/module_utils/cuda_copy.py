@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import operator
 
 from ansible_collections.inference.host.plugins.module_utils.cuda_driver import (
     ALREADY_ENABLED,
@@ -38,9 +39,12 @@ def pattern(size, source, target, way):
 
 def difference(got, sent, start, target, length):
     """Return what is wrong with the receiver's memory, or None. start, target: see pieces; sent: the sender's."""
-    if got[target:target + length] != sent[start:start + length]:
-        wrong = [place for place in range(length) if got[target + place] != sent[start + place]]
-        return "%d of %d bytes came back different, the first at %d" % (len(wrong), length, wrong[0])
+    there, wanted = got[target:target + length], sent[start:start + length]
+    if there != wanted:
+        # Without a list of the places: all bytes may be wrong, and the host's memory is the engines'.
+        first = next(place for place in range(length) if there[place] != wanted[place])
+        return "%d of %d bytes came back different, the first at %d" % (
+            sum(map(operator.ne, there, wanted)), length, first)
     beside = len(got) - length
     if got[:target].count(FILL) + got[target + length:].count(FILL) != beside:
         return "bytes beside the %d that were copied were changed" % length

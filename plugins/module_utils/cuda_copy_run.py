@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import itertools
 import json
 import os
 import select
@@ -21,16 +20,14 @@ _LINE = 1 << 16
 _KILL_SECONDS = 2
 
 
-def compare_copies(addresses, size, seconds, library=LIBRARY):
-    """Copy between each two GPUs in both directions and return (results, None), or ([], why nothing was copied).
+def compare_copies(ways, size, seconds, library=LIBRARY):
+    """Copy in all directions and return (results, None), or ([], why nothing was copied).
 
-    addresses: PCI addresses. size: bytes of a copy. seconds: longest wait for one direction (the start counts as one).
+    ways: (PCI address of the sender, of the receiver) each. size: bytes of a copy. seconds: longest wait for one
+    direction (the start counts as one).
     Results are as copy_direction returns them. After a copy that failed the rest is made by a new process, since a
     context in which something failed may fail at everything; after one that hung nothing more is tried.
     """
-    ways = [way for pair in itertools.combinations(addresses, 2) for way in (pair, pair[::-1])]
-    if not ways:
-        return [], "fewer than two GPUs"
     results = []
     while len(results) < len(ways):
         more, why, hung = _run(ways[len(results):], size, seconds, library)

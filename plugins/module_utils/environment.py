@@ -11,12 +11,10 @@ import re
 
 from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
-from ansible_collections.inference.host.plugins.module_utils.p2p import LLAMA_SWITCH
+from ansible_collections.inference.host.plugins.module_utils.p2p import LLAMA_SWITCH, NCCL_SWITCH
 from ansible_collections.inference.host.plugins.module_utils.service_fields import PROFILES
 
 MIB_PER_GIB = 1024
-WITH_NCCL = ("vllm", "command", "container")
-"""Runtimes whose programs use NCCL, or may."""
 MODEL_FILE = "{model_file}"
 """Stays in the plan, which knows no folder of models; rendering fills it in."""
 
@@ -134,12 +132,12 @@ def vllm_variables(instance):
 def p2p_variables(instance):
     """What runtimes are told of copies between their GPUs.
 
-    NCCL copies through shared memory where P2P is disabled. llama.cpp lets GPUs use each other's memory where its
-    variable is there, whatever it says, after answers were found corrupted (llama.cpp #21910): only where copies were
-    compared, and never 0.
+    NCCL copies through shared memory where P2P is disabled; llama.cpp, too, is built with it where it is installed
+    (GGML_CUDA_NCCL). Beside that llama.cpp lets GPUs use each other's memory where its variable is there, whatever it
+    says, after answers were found corrupted (llama.cpp #21910): only where copies were compared, and never 0.
     """
-    if instance["runtime"] in WITH_NCCL and len(instance["gpus"]) > 1 and not instance["p2p"]:
-        return {"NCCL_P2P_DISABLE": "1"}
+    if len(instance["gpus"]) > 1 and not instance["p2p"]:
+        return {NCCL_SWITCH: "1"}
     proven = instance["runtime"] == "llama_cpp" and instance["p2p_verdict"] == "works"
     return {LLAMA_SWITCH: "1"} if proven else {}
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 
 from ansible_collections.inference.host.plugins.module_utils.atomic import write
@@ -16,38 +17,40 @@ MIB = 1 << 20
 def refresh_copies(tree, compare, again=False, check_mode=False):
     """Make the copies that are not known yet and keep them; return {"changed", "copies", "skipped"}.
 
-    tree: sysfs.Tree. compare: a function of PCI addresses that returns what compare_copies does. again: make them also
-    where they are known. skipped: why none were made now, or None. What was found before under the same driver, GPUs
-    and IOMMU mode stays where a card was busy now.
+    tree: sysfs.Tree. compare: a function of directions (see ways_between) that returns what compare_copies does.
+    again: make them also where they are known. skipped: why none were made now, or None. Known is a direction in which
+    something was copied, or failed to be, under the same conditions; that stays where a card is busy now. That CUDA
+    gives no access is asked anew, which takes no context of a card: MIG mode or a new bridge of NVLink changes it.
     """
     gpus = pci.read_gpus(tree, [])
-    driver = read_driver(tree)["driver_version"]
-    now = copies.conditions(driver, gpus, pci.read_iommu(tree, gpus))
+    now = copies.conditions(read_driver(tree), gpus, pci.read_iommu(tree, gpus))
     kept = copies.read_copies(tree, now)
-    why = _why_not(now, kept, again, check_mode)
+    known = {(copy["from"], copy["to"]): copy for copy in kept if copy["ok"] is not None}
+    ways = [way for way in ways_between(now["gpus"]) if again or way not in known]
+    why = _why_not(now, ways, check_mode)
     made = []
     if why is None:
-        made, why = compare(now["gpus"])
+        made, why = compare(ways)
     if not made:
         return {"changed": False, "copies": kept, "skipped": why}
-    before = {(copy["from"], copy["to"]): copy for copy in kept}
-    results = [copy if is_known(copy) else before.get((copy["from"], copy["to"]), copy) for copy in made]
+    found = {(copy["from"], copy["to"]): copy for copy in made
+             if (copy["from"], copy["to"]) not in known or copy["ok"] is not None or copy["access"] is False}
+    results = [found.get(way) or known[way] for way in ways_between(now["gpus"])]
     return {"changed": _keep(tree, copies.as_text(now, results)), "copies": results, "skipped": None}
 
 
-def is_known(copy):
-    """Tell whether a result says something of the cards: that CUDA gives no access does, that one was busy does not."""
-    return copy["ok"] is not None or copy["access"] is False
+def ways_between(addresses):
+    """Return both directions of each pair."""
+    return [way for pair in itertools.combinations(addresses, 2) for way in (pair, pair[::-1])]
 
 
-def _why_not(now, kept, again, check_mode):
+def _why_not(now, ways, check_mode):
     if now["driver_version"] is None:
         return "the NVIDIA driver is not loaded"
     if len(now["gpus"]) < 2:
         return "fewer than two NVIDIA GPUs"
-    wanted = len(now["gpus"]) * (len(now["gpus"]) - 1)
-    if not again and sum(map(is_known, kept)) == wanted:
-        return "they are known for this driver, these GPUs and this IOMMU mode"
+    if not ways:
+        return "they are known, and nothing between the GPUs has changed"
     return "check mode: no copy is made" if check_mode else None
 
 

@@ -9,6 +9,8 @@ on a card that drives a display. What is seen in use beside it is only warned of
 
 from __future__ import annotations
 
+from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+
 
 def kept_mib(gpu, policy):
     """Return MiB of a card that are left to others: the driver, contexts, and the display where it drives one."""
@@ -31,6 +33,18 @@ def room_mib(service, compute_mib, gpus, policy):
         rooms.append(max(0, min(limits) - compute_mib))
     # Layers are spread evenly, so the smallest card sets the measure.
     return min(rooms) * len(rooms)
+
+
+def check_known(service, name, room, gpus, problem):
+    """Raise PlanError where the plan depends on memory of cards that a problem of the driver keeps from being read.
+
+    A plan without it would have a running engine started again with other layers, or another part of its cards. room:
+    what room_mib returned. problem: the topology's sentence, or None.
+    """
+    layers = service["runtime"] == "llama_cpp" and service["gpu_layers"] == "auto" and room is None
+    share = service["runtime"] == "vllm" and not all(gpu["memory_mib"] for gpu in gpus)
+    if problem and (layers or share):
+        raise PlanError("%s: the memory of its GPU is not known, and its plan depends on that. %s" % (name, problem))
 
 
 def memory_reason(service, gpus, policy):

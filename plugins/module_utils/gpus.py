@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.nvidia import cards_of
 
-NVIDIA = "0x10de"
 MIB = 1 << 20
 NO_HEAD = 16
 """What is so many times smaller than the token embedding is no head, in whatever type it may be stored."""
@@ -18,10 +18,9 @@ def usable_gpus(topology):
     """Return NVIDIA's GPUs in PCI order: {address, numa_node or None, memory_mib or None, display, told, index in that
     order}. display: whether the card is known to drive one; told: what nvidia-smi says of it.
 
-    Other controllers (a server's display chip, say) are none. With CUDA_DEVICE_ORDER=PCI_BUS_ID the index is CUDA's.
+    Other controllers (a server's display chip, say) are none, and neither are cards that guests have: CUDA does not see
+    them. With CUDA_DEVICE_ORDER=PCI_BUS_ID the index is CUDA's.
     """
-    found = sorted((gpu for gpu in topology.get("gpus") or [] if gpu.get("vendor") == NVIDIA),
-                   key=lambda gpu: gpu["address"])
     nodes = {node["id"] for node in topology["numa_nodes"]}
     return [{
         "address": gpu["address"],
@@ -31,7 +30,7 @@ def usable_gpus(topology):
         "display": (gpu.get("nvidia") or {}).get("display") is True,
         "told": gpu.get("nvidia") or {},
         "index": index,
-    } for index, gpu in enumerate(found)]
+    } for index, gpu in enumerate(cards_of(topology))]
 
 
 def gpus_by_node(gpus):

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from ansible_collections.inference.host.plugins.module_utils.cpulist import format_cpu_list, format_cpu_mask
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.gpu_memory import check_known, memory_warnings, room_mib
 from ansible_collections.inference.host.plugins.module_utils.gpu_memory import memory_reason as gpu_memory_reason
-from ansible_collections.inference.host.plugins.module_utils.gpu_memory import memory_warnings, room_mib
 from ansible_collections.inference.host.plugins.module_utils.gpus import check_whole_model, fit_layers
 from ansible_collections.inference.host.plugins.module_utils.model_memory import instance_memory
 from ansible_collections.inference.host.plugins.module_utils.nodes import choose_nodes
@@ -58,6 +58,7 @@ class Placer:
         self.nodes = nodes
         self.gpus = list(gpus)
         self.pairs = p2p_pairs(topology) if len(gpus) > 1 else []
+        self.problem = (topology.get("nvidia") or {}).get("problem")
         self.policy = policy
         self.warnings = []
 
@@ -138,6 +139,7 @@ class Placer:
         if not gpus:
             return None, whole, 0
         room = room_mib(service, memory["compute"], gpus, self.policy)
+        check_known(service, name, room, gpus, self.problem)
         reasons["gpu_memory"] = gpu_memory_reason(service, gpus, self.policy)
         self.warnings += memory_warnings(name, gpus, self.policy)
         if service["runtime"] == "llama_cpp":

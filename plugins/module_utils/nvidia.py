@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 PCI_VENDOR = "0x10de"
+HOST_DRIVERS = (None, "nvidia", "nouveau", "nova_core")
+"""Drivers of cards that the host has for itself; the kernel's own ones are there until NVIDIA's is installed."""
 
 
 def nvidia_gpus(topology):
@@ -15,7 +17,7 @@ def nvidia_gpus(topology):
 
 def cards_of(topology):
     """Return those of nvidia_gpus that are the host's: not those that another driver has, as vfio-pci for a guest."""
-    return [gpu for gpu in nvidia_gpus(topology) if gpu.get("driver") in (None, "nvidia")]
+    return [gpu for gpu in nvidia_gpus(topology) if gpu.get("driver") in HOST_DRIVERS]
 
 
 def uuids_of(topology):

@@ -17,10 +17,14 @@ def nvidia_warnings(topology, wishes, settings, instances):
     rows = {row["path"]: row for row in settings if row["role"] == "nvidia"}
     problem = (topology.get("nvidia") or {}).get("problem")
     warnings = [problem] if problem and any(instance["gpus"] for instance in instances) else []
-    if UNIT_FILE in rows and not (rows.get(PERSISTENCE) or {}).get("applies"):
+    if applies(rows, UNIT_FILE) and not applies(rows, PERSISTENCE):
         warnings.append("Without the persistence daemon the driver forgets clocks and power limits when the last "
                         "program leaves a card: install nvidia-persistenced, and leave nvidia_persistence at null.")
     return warnings + mig_warnings(topology, wishes, instances)
+
+
+def applies(rows, path):
+    return bool((rows.get(path) or {}).get("applies"))
 
 
 def mig_warnings(topology, wishes, instances):

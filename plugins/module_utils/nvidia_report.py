@@ -21,7 +21,7 @@ def nvidia_report(topology):
     state = topology.get("nvidia") or {}
     lines = driver_lines(topology, state) + [card_line(card) for card in cards]
     lines += ["%s: %s" % (error["address"], xid_words(error)) for error in state.get("xid") or []]
-    return lines + ["%s %s: true would change that. %s" % (offer["what"], offer["wish"], offer["cost"])
+    return lines + ["{what} {wish}: {value} would change that. {cost}".format(**offer)
                     for offer in p2p_offers(p2p_pairs(topology), topology)]
 
 

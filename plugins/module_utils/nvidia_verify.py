@@ -15,6 +15,7 @@ from ansible_collections.inference.host.plugins.module_utils.nvidia import (
 )
 from ansible_collections.inference.host.plugins.module_utils.nvidia_xid import needs_person, xid_words
 from ansible_collections.inference.host.plugins.module_utils.settings_nvidia import (
+    MODULES_FILE,
     OPTIONS_FILE,
     PERSISTENCE,
     UNIT,
@@ -44,7 +45,7 @@ def nvidia_verify_rows(plan, topology, mig=None):
     for card in cards:
         rows += _card_rows(card, PERSISTENCE in planned, mig)
         rows += _limit_rows(card, planned[UNIT_FILE]["value"] if UNIT_FILE in planned else "")
-    rows += _xid_rows(state)
+    rows += _xid_rows(state) + (_peermem_rows(state) if MODULES_FILE in planned else [])
     return rows + (_option_rows(topology, planned[OPTIONS_FILE]["value"]) if OPTIONS_FILE in planned else [])
 
 
@@ -80,7 +81,7 @@ def _limit_rows(card, text):
     """The power limit that the card has. text: of the unit that sets it, "" without one."""
     wanted = re.search(r"^ExecStart=nvidia-smi -i %s -pl ([0-9]+)$" % re.escape(card["address"]), text, re.MULTILINE)
     found = (card.get("nvidia") or {}).get("power_limit_w")
-    if not wanted or card.get("nvidia") is None:
+    if not wanted:
         return []
     setting, watts = card["address"] + " power limit", int(wanted.group(1))
     if found is None:
@@ -104,10 +105,17 @@ def _xid_rows(state):
                  "drift" if needs_person(error["code"]) else "ok", xid_words(error)) for error in state["xid"]]
 
 
+def _peermem_rows(state):
+    loaded = "nvidia_peermem" in (state.get("modules") or [])
+    return [_row("module nvidia_peermem", "loaded", "loaded" if loaded else "not loaded", "ok" if loaded else "drift",
+                 "" if loaded else "see the kernel log, and load it with modprobe", "yes")]
+
+
 def _option_rows(topology, text):
     """The options that the loaded module has. text: of the file that holds those that it is to have."""
     params, rows = module_params(topology), []
-    for option in text.split()[2:]:
+    # Each line has the same for another name of the module.
+    for option in (text.splitlines() or [""])[0].split()[2:]:
         name, _equals, wanted = option.partition("=")
         found = params.get(name)
         note = "" if found == wanted else "takes effect when the module is loaded anew: reboot; if it is in the " \

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 
+from ansible_collections.inference.host.plugins.module_utils.discovery.pci import REDIRECTS
 from ansible_collections.inference.host.plugins.module_utils.gpus import usable_gpus
 from ansible_collections.inference.host.plugins.module_utils.p2p_options import forced_p2p, options_beside
 
@@ -18,8 +19,7 @@ VERDICTS = ("works", "reported_only", "unsafe", "absent")
 """From the best to the worst: a group of GPUs is as bad as its worst pair."""
 TRUSTED = ("works", "reported_only")
 LLAMA_SWITCH = "GGML_CUDA_P2P"
-REDIRECTS = ("request_redirect", "completion_redirect")
-"""ACS bits that send PCI traffic between devices up to the root, where an IOMMU may stop it (nccl #2079)."""
+NCCL_SWITCH = "NCCL_P2P_DISABLE"
 
 # What `nvidia-smi topo` says of a pair, in words.
 PATHS = {"PIX": "same PCIe switch", "PXB": "several PCIe switches", "PHB": "same root", "NODE": "same node, two roots",
@@ -63,18 +63,25 @@ def p2p_verdict(pairs, addresses):
 def p2p_warnings(service, name, verdict):
     """Return sentences on what the user wrote in an instance's environment that P2P does not bear.
 
-    llama.cpp only asks whether GGML_CUDA_P2P is there: 0, or nothing, turns it on as well.
+    llama.cpp only asks whether GGML_CUDA_P2P is there: 0, or nothing, turns it on as well. Its server may run under any
+    runtime, by a command or in a container.
     """
     value = service["environment"].get(LLAMA_SWITCH)
-    if value is None or service["runtime"] != "llama_cpp":
-        return []
-    if value.strip().lower() in ("", "0", "off", "no", "false"):
+    if value is not None and value.strip().lower() in ("", "0", "off", "no", "false"):
         return ["%s: environment.%s is '%s', which turns P2P on: llama.cpp only asks whether the variable is there; "
                 "leave it out." % (name, LLAMA_SWITCH, value)]
-    if verdict in (None, "works"):
+    switch = switched_on(service["environment"])
+    if switch is None or verdict in (None, "works") or (switch == NCCL_SWITCH and verdict in TRUSTED):
         return []
     return ["%s: environment.%s was set by the user, and the verdict on its GPUs is %s: answers may be wrong; "
-            "reasons.p2p says why." % (name, LLAMA_SWITCH, verdict)]
+            "reasons.p2p says why." % (name, switch, verdict)]
+
+
+def switched_on(environment):
+    """Return the variable by which programs use P2P whatever the plan says, or None. Only 1 keeps NCCL from it."""
+    if LLAMA_SWITCH in environment:
+        return LLAMA_SWITCH
+    return NCCL_SWITCH if environment.get(NCCL_SWITCH, "1").strip() != "1" else None
 
 
 def redirecting_bridges(topology, one, other):
@@ -86,7 +93,7 @@ def redirecting_bridges(topology, one, other):
         # Traffic turns at the first bridge that is above both.
         way = set(above[one]) ^ set(above[other])
     return [bridge["address"] for bridge in (topology.get("iommu") or {}).get("acs") or []
-            if set(REDIRECTS) & set(bridge["enabled"]) and (way is None or bridge["address"] in way)]
+            if REDIRECTS & set(bridge["enabled"]) and (way is None or bridge["address"] in way)]
 
 
 def is_nvlink(pair):
@@ -187,7 +194,10 @@ class _Facts:
     def _against(self, one, other):
         translating = (self.topology.get("iommu") or {}).get("translating")
         found = []
-        if translating is not False:
+        if (self.topology.get("platform") or {}).get("kind") == "vm" and not translating:
+            # A guest does not see it, and has no card without it.
+            found.append("the IOMMU outside this virtual machine translates between them")
+        elif translating is not False:
             found.append("an IOMMU translates between them" if translating else
                          "whether an IOMMU translates between them is not known")
         redirecting = redirecting_bridges(self.topology, one, other)

@@ -11,8 +11,9 @@ from ansible_collections.inference.host.plugins.module_utils.gpus import gpus_by
 from ansible_collections.inference.host.plugins.module_utils.p2p import TRUSTED, is_nvlink, pairs_of
 
 NEAREST_FIRST = ("PIX", "PXB", "PHB", "NODE", "SYS")
-MOST_GROUPS = 5000
-"""So many groups are compared, the first in PCI order; all groups of up to 14 GPUs are fewer."""
+MOST_GROUPS = 1 << 14
+"""So many groups are looked at while they grow, the first in PCI order: all of up to 14 GPUs. What a host tells of its
+cards must not keep the controller busy."""
 
 
 def take_group(free, count, numa, pairs):
@@ -26,8 +27,9 @@ def take_group(free, count, numa, pairs):
     if isinstance(numa, int) and gpus_by_node(free).get(numa, 0) >= count:
         pool = [gpu for gpu in free if gpu["numa_node"] == numa]
     trusted = {frozenset(pair["gpus"]): pair for pair in pairs if pair["verdict"] in TRUSTED}
-    groups = cliques(pool, count, trusted) if count > 1 else []
-    best = min(itertools.islice(groups, MOST_GROUPS), key=lambda group: _rank(group, free, trusted), default=None)
+    groups = itertools.islice(cliques(pool, count, trusted), MOST_GROUPS) if count > 1 else []
+    best = min((group for group in groups if len(group) == count), key=lambda group: _rank(group, free, trusted),
+               default=None)
     if best is None:
         return take_gpus(free, count, numa)
     for gpu in best:
@@ -36,12 +38,13 @@ def take_group(free, count, numa, pairs):
 
 
 def cliques(gpus, count, trusted, start=()):
-    """Yield the groups of so many GPUs in which all pairs are trusted, in the order of the list.
+    """Yield the groups of up to so many GPUs in which all pairs are trusted, in the order of the list, each before
+    those that it grows into.
 
     trusted: {frozenset of two addresses: pair}.
     """
+    yield start
     if len(start) == count:
-        yield start
         return
     for place, gpu in enumerate(gpus[:len(gpus) - (count - len(start)) + 1]):
         if all(frozenset((gpu["address"], other["address"])) in trusted for other in start):

@@ -41,4 +41,9 @@ def forced_p2p(params):
 
 def options_beside(params):
     """Return the other options about peers, with commas, or ''."""
-    return ", ".join("%s=%d" % key for key in registry_keys(params) if key[0].lower() in BESIDE)
+    return ", ".join(peer_options(params, BESIDE))
+
+
+def peer_options(params, names=(FORCE, *BESIDE)):
+    """Return the options about peers, such as ["ForceP2P=17"]."""
+    return ["%s=%d" % key for key in registry_keys(params) if key[0].lower() in names]

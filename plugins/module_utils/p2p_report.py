@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.inference.host.plugins.module_utils.p2p import LLAMA_SWITCH, TRUSTED, p2p_pairs
+from ansible_collections.inference.host.plugins.module_utils.p2p import TRUSTED, p2p_pairs, switched_on
 from ansible_collections.inference.host.plugins.module_utils.plan_table import table
 
 WANTED = "works or reported_only"
@@ -27,11 +27,11 @@ def _row(pair, users):
         return row
     if pair["verdict"] in TRUSTED:
         return dict(row, wanted=WANTED, status="ok", note=pair["reason"])
-    forcing = [instance["name"] for instance in users
-               if instance["runtime"] == "llama_cpp" and LLAMA_SWITCH in instance["environment"]]
-    if forcing:
-        return dict(row, wanted=WANTED, status="drift", note="%s has %s in its environment: %s" % (
-            ", ".join(forcing), LLAMA_SWITCH, pair["reason"]))
+    for instance in users:
+        switch = switched_on(instance["environment"])
+        if switch:
+            return dict(row, wanted=WANTED, status="drift", note="%s has %s=%s in its environment: %s" % (
+                instance["name"], switch, instance["environment"][switch], pair["reason"]))
     return dict(row, note="copies go through the RAM: " + pair["reason"])
 
 

@@ -52,6 +52,9 @@ STOP_UNIT = ["systemctl", "stop", "inference-nvidia[.]service"]
 WORD = re.compile(r"[A-Za-z0-9_=.,:/+-]+\Z")
 """What neither systemd nor a shell reads anything into."""
 MODES = ("--persistence-mode", "--no-persistence-mode")
+NOT_LOADED = "the NVIDIA driver is not loaded"
+MODULES = ("nvidia", "nvidia-current")
+"""Names of the driver's module for modprobe: the second is that of Debian's packages."""
 
 
 def only_with(path, command):
@@ -69,10 +72,10 @@ def nvidia_rows(topology, wishes, why_not):
     cards = cards_of(topology)
     if not cards:
         return rows.rows
-    add_limits(rows, topology, cards)
+    add_limits(rows, cards, no_limits(topology, cards))
     add_persistence(rows, topology)
     if rows.value("nvidia_peermem"):
-        rows.add("nvidia_peermem", "nvidia_peermem\n", "", "nvidia_peermem", no_rdma(topology), kind="file",
+        rows.add("nvidia_peermem", "nvidia_peermem\n", "", "nvidia_peermem", no_peermem(topology), kind="file",
                  path=MODULES_FILE, after=[only_with(MODULES_FILE, "modprobe nvidia_peermem")])
     add_module_options(rows, topology)
     add_kernel_parameters(rows, topology)
@@ -95,7 +98,7 @@ def add_persistence(rows, topology):
 def no_daemon(state, loaded):
     """Return why the daemon cannot be told to hold the driver's state."""
     if not loaded:
-        return "the NVIDIA driver is not loaded"
+        return NOT_LOADED
     if state.get("persistenced"):
         return "the command of %s is not in a form that is known" % state["persistenced"]
     # Recordings of older releases do not tell.
@@ -111,9 +114,17 @@ def persistent(command):
     return " ".join([word for word in words if word not in MODES] + [MODES[0]])
 
 
-def add_limits(rows, topology, cards):
+def no_limits(topology, cards):
+    """Return why no card is told its limits, or None. A unit that was written before stays then as it is."""
+    if not driver_is_loaded(topology):
+        return NOT_LOADED
+    silent = [card["address"] for card in cards if not card.get("nvidia")]
+    return "nvidia-smi says nothing of %s" % ", ".join(silent) if silent else None
+
+
+def add_limits(rows, cards, why_not):
     """Clocks and power limits last until the driver is unloaded: a unit sets them at each boot, and takes them back
-    when it is stopped."""
+    when it is stopped, or where a card refuses one (ExecStopPost= is run after a failed start, ExecStop= is not)."""
     watts, clock = rows.value("nvidia_power_limit_w"), rows.value("nvidia_clock_mhz")
     if watts is None and clock is None:
         return
@@ -125,12 +136,11 @@ def add_limits(rows, topology, cards):
             check_power(card["address"], told, watts)
             start.append("ExecStart=%s-pl %d" % (prefix, watts))
             if told.get("power_default_w"):
-                stop.append("ExecStop=-%s-pl %d" % (prefix, told["power_default_w"]))
+                stop.append("ExecStopPost=-%s-pl %d" % (prefix, told["power_default_w"]))
         if clock is not None:
             check_clock(card["address"], told, clock)
             start.append("ExecStart=%s-lgc %d,%d" % (prefix, clock, clock))
-            stop.append("ExecStop=-%s-rgc" % prefix)
-    why_not = None if driver_is_loaded(topology) else "the NVIDIA driver is not loaded"
+            stop.append("ExecStopPost=-%s-rgc" % prefix)
     wishes = [name for name in ("nvidia_power_limit_w", "nvidia_clock_mhz") if rows.value(name) is not None]
     reason = "%s set by the user" % (" and ".join(wishes) + (" was" if len(wishes) == 1 else " were"))
     after = [STOP_UNIT, RELOAD, only_with(UNIT_FILE, "systemctl start " + UNIT)]
@@ -158,8 +168,11 @@ def check_clock(address, told, clock):
             clock, address, high))
 
 
-def no_rdma(topology):
-    """Return why nvidia_peermem would have nothing to do, or None. /proc/devices names the drivers of RDMA devices."""
+def no_peermem(topology):
+    """Return why nvidia_peermem would not load or have nothing to do, or None. /proc/devices names the drivers of RDMA
+    devices."""
+    if not driver_is_loaded(topology):
+        return NOT_LOADED
     if any(name.startswith("infiniband") for name in topology.get("device_groups") or []):
         return None
     return "no RDMA device: the kernel has no infiniband devices"
@@ -171,8 +184,9 @@ def add_module_options(rows, topology):
     if not options:
         return
     words = " ".join("%s=%s" % (name, options[name]) for name in sorted(options))
+    text = "".join("options %s %s\n" % (module, words) for module in MODULES)
     waits = driver_is_loaded(topology) and options_not_in_force(topology, options)
-    rows.add("module options", "options nvidia %s\n" % words, "", "nvidia_module_options", kind="file",
+    rows.add("module options", text, "", "nvidia_module_options", kind="file",
              path=OPTIONS_FILE, reboot="the module nvidia takes its options when it is loaded" if waits else None)
 
 

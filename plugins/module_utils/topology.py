@@ -71,7 +71,7 @@ def read_topology(root="/", look_for=()):
     }
     answer["nvidia"], answer["gpus"] = nvidia.read_nvidia(
         tree, gpus, pci.read_nvswitches(tree), contained=answer["platform"]["kind"] == "container")
-    now = copies.conditions(answer["nvidia"]["driver_version"], gpus, answer["iommu"])
+    now = copies.conditions(answer["nvidia"], gpus, answer["iommu"])
     answer["nvidia"]["copies"] = copies.read_copies(tree, now)
     answer.update(limits["own"])
     answer["notes"] = tree.notes

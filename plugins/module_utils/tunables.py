@@ -133,6 +133,7 @@ def apply(settings, stem, host, folder):
         if commands:
             pairs = [(setting, _after_commands(setting, found, failures, host)) for setting, found in pairs]
         rows, warnings = _judge(pairs, [], stem, host)
+        warnings += _without_a_row(failures, pairs, host)
         pairs = [(setting, found) for (setting, _row), found in zip(pairs, rows)]
         rows, reboot = tunables_reboot.apply(pairs, stem, host, kept)
     return Outcome(rows, files, commands, warnings, reboot)
@@ -218,6 +219,12 @@ def _after_commands(setting, found, failures, host):
     if failed and found["status"] in ("ok", "changed"):
         return dict(found, status="refused", detail="; ".join(failed))
     return found
+
+
+def _without_a_row(failures, pairs, host):
+    """Return sentences on commands that failed after a file whose setting is gone: no row could tell."""
+    told = [argv for setting, _found in pairs for argv in KINDS[setting["kind"]].commands(setting, host)]
+    return [f"{words}; the next run tries again." for argv, words in failures.items() if list(argv) not in told]
 
 
 def _judge(pairs, files, stem, host):

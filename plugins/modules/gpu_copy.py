@@ -17,7 +17,8 @@ description:
     library, which comes with the driver, and for a moment O(size_mib) of memory and a CUDA context on each of the two.
   - Tested with a stand-in for that library only. It has not run on a real card.
   - Keeps the results in C(/var/lib/inference.host/p2p.json), where module M(inference.host.topology) finds them. They
-    count for the same driver, GPUs and IOMMU mode only, and are not made again as long as these stay.
+    count for the same driver, GPUs, IOMMU mode, ACS redirection and module options about peers only, and are not made
+    again as long as these stay. Directions in which nothing could be copied are tried again.
   - Works in a process of its own, which is ended when the driver hangs. Where nothing can be copied (no driver, one
     card, cards that are full) it says why and does not fail.
 options:
@@ -26,7 +27,7 @@ options:
     type: int
     default: 60
   size_mib:
-    description: Size of a copy in MiB, from 1 to 1024.
+    description: Size of a copy in MiB, from 1 to 256.
     type: int
     default: 16
   again:
@@ -82,7 +83,8 @@ from ansible_collections.inference.host.plugins.module_utils.cuda_copy_run impor
 from ansible_collections.inference.host.plugins.module_utils.gpu_copies import MIB, refresh_copies
 from ansible_collections.inference.host.plugins.module_utils.sysfs import Tree
 
-SIZES_MIB = (1, 1024)
+SIZES_MIB = (1, 256)
+"""All bytes are compared 18 times, which must not take as long as a driver that hangs."""
 
 
 def main():
@@ -104,8 +106,8 @@ def main():
             wish["size_mib"], SIZES_MIB[0], SIZES_MIB[1]))
     tree = Tree("/")
 
-    def compare(addresses):
-        return compare_copies(addresses, wish["size_mib"] * MIB, wish["seconds"], wish["library"])
+    def compare(ways):
+        return compare_copies(ways, wish["size_mib"] * MIB, wish["seconds"], wish["library"])
 
     try:
         answer = refresh_copies(tree, compare, wish["again"], module.check_mode)

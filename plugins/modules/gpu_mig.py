@@ -15,6 +15,7 @@ author:
 description:
   - Brings all cards that know MIG to one mode by C(nvidia-smi -mig). Cards without MIG are left alone.
   - Fails, before any card is changed, where a process uses one that is to change, or where that cannot be told.
+    Processes are those that C(nvidia-smi) lists as computing.
   - Makes no parts of a card. Some cards take the mode at their next reset or boot only; RV(reboot_required) tells.
   - Each call of C(nvidia-smi) has a time limit.
 options:
@@ -26,9 +27,9 @@ options:
     description: Path of C(nvidia-smi). By default it is looked for.
     type: path
   seconds:
-    description: Longest wait for one call.
+    description: Longest wait for one call. Without the persistence daemon each waits while all cards start.
     type: int
-    default: 30
+    default: 60
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
   - inference.host.attributes
@@ -71,7 +72,7 @@ def main():
         argument_spec={
             "enabled": {"type": "bool", "required": True},
             "command": {"type": "path"},
-            "seconds": {"type": "int", "default": 30},
+            "seconds": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )

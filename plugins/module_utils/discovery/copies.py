@@ -6,19 +6,26 @@ from __future__ import annotations
 
 import json
 
+from ansible_collections.inference.host.plugins.module_utils.discovery.pci import REDIRECTS
+from ansible_collections.inference.host.plugins.module_utils.nvidia import cards_of
+from ansible_collections.inference.host.plugins.module_utils.p2p_options import peer_options
+
 FILE = "var/lib/inference.host/p2p.json"
-"""Where they are kept; a plan made from them is the same until the driver, the cards or the IOMMU change."""
-NVIDIA = "0x10de"
-CONDITIONS = {"driver_version": "driver", "gpus": "set of GPUs", "translating": "IOMMU mode"}
+"""Where they are kept; a plan made from them is the same until what is between the cards changes."""
+CONDITIONS = {"driver_version": "driver", "gpus": "set of GPUs", "translating": "IOMMU mode",
+              "redirecting": "set of redirecting bridges", "options": "set of module options"}
 _BYTES = 1 << 20
 _TEXT = 400
 _MOST = 4096
 
 
-def conditions(driver_version, gpus, iommu):
-    """Return what copies depend on: {"driver_version", "gpus": addresses of NVIDIA's GPUs, "translating"}."""
-    return {"driver_version": driver_version, "translating": iommu["translating"],
-            "gpus": sorted(gpu["address"] for gpu in gpus if gpu["vendor"] == NVIDIA)}
+def conditions(driver, gpus, iommu):
+    """Return what copies depend on: {"driver_version", "gpus": addresses, "translating", "redirecting": addresses of
+    bridges, "options": those about peers}. driver: with "driver_version" and "params"; all as the topology has them."""
+    return {"driver_version": driver["driver_version"], "translating": iommu["translating"],
+            "gpus": [gpu["address"] for gpu in cards_of({"gpus": gpus})],
+            "redirecting": sorted(bridge["address"] for bridge in iommu["acs"] if REDIRECTS & set(bridge["enabled"])),
+            "options": peer_options(driver["params"])}
 
 
 def read_copies(tree, now):
@@ -45,7 +52,7 @@ def read_copies(tree, now):
 
 
 def parse(text):
-    """Return {"driver_version", "gpus", "translating", "copies"} of the file's text, or None for anything else."""
+    """Return "copies" and the keys of CONDITIONS of the file's text, or None for anything else."""
     try:
         kept = json.loads(text)
     except (ValueError, RecursionError):

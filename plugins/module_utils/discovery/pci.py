@@ -34,6 +34,8 @@ _ACS_BITS = (
     "egress_control",
     "direct_translated",
 )
+REDIRECTS = frozenset(["request_redirect", "completion_redirect"])
+"""ACS bits that send traffic between devices up to the root, where an IOMMU may stop it (nccl #2079)."""
 
 
 def read_gpus(tree, online):

@@ -11,7 +11,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 from ansible_collections.inference.host.plugins.module_utils.recording import recorded
+from jinja2.nativetypes import NativeEnvironment
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -58,6 +60,15 @@ def test_hosts_that_cannot_be_read_are_reported_each_with_its_reason(play, tmp_p
     assert [(suite.get("name"), suite.get("errors"), suite.get("failures")) for suite in suites] == [
         ("gone", "1", "0"), ("recorded", "0", "1")]
     assert "changed=1" not in said and said.count("changed=0") == 2
+
+
+@pytest.mark.parametrize(("planned", "asked"), [([], []), ([{"role": "cpu"}, {"role": "nvidia"}], ["nvidia"])])
+def test_only_hosts_with_settings_of_cards_are_asked_for_them(planned, asked):
+    variables = yaml.safe_load((ROOT / "roles/verify/vars/main.yml").read_text(encoding="utf-8"))
+    environment = NativeEnvironment()
+    environment.filters["union"] = lambda one, other: list(dict.fromkeys([*one, *other]))
+    roles = environment.from_string(variables["__verify_setting_roles"]).render(inference_plan={"settings": planned})
+    assert roles == ["cpu", "hugepages", "memory", "nvme", "network", *asked]
 
 
 def test_verdicts_on_pairs_of_gpus_are_shown_and_in_the_data(play, tmp_path):

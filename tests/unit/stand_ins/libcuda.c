@@ -1,7 +1,8 @@
 /* A stand-in for CUDA's driver library, for tests: GPUs are pieces of this process's memory.
  *
  * Environment (STAND_IN_...):
- *   GPUS     PCI addresses, separated by commas; without it cuInit says "no device"
+ *   GPUS     PCI addresses, separated by commas; without it cuInit says "no device", and so it does where
+ *            CUDA_VISIBLE_DEVICES is there and empty
  *   CORRUPT  "FROM>TO": copies that way change one byte
  *   BESIDE   "FROM>TO": copies that way change one byte behind the place as well
  *   LOST     "FROM>TO": copies that way never arrive, and no error tells
@@ -71,8 +72,9 @@ int cuInit(unsigned flags)
     ENTER;
     const char *given = getenv("STAND_IN_GPUS");
     char text[512];
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
     (void)flags;
-    if (!given) return 100;
+    if (!given || (visible && !*visible)) return 100;
     snprintf(text, sizeof text, "%s", given);
     for (char *name = strtok(text, ","); name && devices < MOST; name = strtok(NULL, ","))
         snprintf(names[devices++], sizeof names[0], "%s", name);

@@ -15,6 +15,7 @@ from ansible_collections.inference.host.plugins.module_utils.cuda_copy import (
     pieces,
 )
 from ansible_collections.inference.host.plugins.module_utils.cuda_copy_run import compare_copies
+from ansible_collections.inference.host.plugins.module_utils.gpu_copies import ways_between
 
 SOURCE = Path(__file__).parents[2] / "stand_ins" / "libcuda.c"
 ONE, TWO, THREE = "0000:10:00.0", "0000:11:00.0", "0000:12:00.0"
@@ -43,7 +44,7 @@ def copies(libraries, monkeypatch):
         for name, value in wishes.items():
             if value is not None:
                 monkeypatch.setenv("STAND_IN_" + name, value)
-        return compare_copies(list(addresses), SMALLEST, seconds, libraries.get(library, library))
+        return compare_copies(ways_between(addresses), SMALLEST, seconds, libraries.get(library, library))
 
     return run
 
@@ -120,7 +121,6 @@ def test_what_keeps_a_copy_from_being_tried_is_no_fault(copies, wishes, says):
     ({"library": "libcuda-that-is-nowhere.so.1"}, "libcuda-that-is-nowhere.so.1 cannot be loaded"),
     ({"GPUS": None}, "cuInit: no device"),
     ({"addresses": (ONE, TWO), "GPUS": ONE}, "CUDA shows fewer than two GPUs"),
-    ({"addresses": (ONE,)}, "fewer than two GPUs"),
     ({"FAIL": "cuInit=304"}, "cuInit: the operating system refused"),
     ({"FAIL": "cuInit=803"}, "cuInit: driver and library do not agree"),
     ({"CRASH": "cuInit"}, "the process ended (signal 11)"),
@@ -174,6 +174,17 @@ def test_no_process_is_left(copies):
 def test_gpus_are_found_whatever_is_visible_to_programs(copies, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert set(told(copies()[0]).values()) == {True}
+
+
+@needs_compiler
+@pytest.mark.parametrize("wishes", [
+    {"CORRUPT": "%s>%s" % (ONE, TWO)}, {"FAIL": "cuMemAlloc_v2=2@2"}, {"FAIL": "cuDevicePrimaryCtxRetain=46@2"},
+    {"FAIL": "cuCtxEnablePeerAccess=205@2"}, {"FAIL": "cuMemcpyPeer=700"},
+])
+def test_a_copy_that_fails_leaves_nothing_on_the_cards_either(copies, tmp_path, wishes):
+    rest = tmp_path / "rest"
+    copies(REST=str(rest), **wishes)
+    assert rest.read_text() == "0"
 
 
 # What is compared

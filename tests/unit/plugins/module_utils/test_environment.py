@@ -95,11 +95,12 @@ def test_gpus_that_may_not_copy_to_each_other_are_told_so():
     assert (found["NCCL_P2P_DISABLE"], found["NCCL_SOCKET_IFNAME"]) == ("1", "lo")
     trusted = environment(linked, runtime="vllm", gpus=2, threads=4)
     assert trusted["NCCL_SOCKET_IFNAME"] == "lo" and "NCCL_P2P_DISABLE" not in trusted
-    for runtime in ("command", "container"):
-        # Whatever runs there may use NCCL.
-        assert environment(HOST, runtime=runtime, gpus=2)["NCCL_P2P_DISABLE"] == "1"
-        assert "NCCL_P2P_DISABLE" not in environment(linked, runtime=runtime, gpus=2)
-        assert "NCCL_P2P_DISABLE" not in environment(HOST, runtime=runtime, gpus=1)
+    for runtime in ("command", "container", "llama_cpp"):
+        # Whatever runs there may use NCCL, and llama.cpp is built with it where it is found.
+        wish = {"runtime": runtime, "model": model(layers=4, weights_mib=9)}
+        assert environment(HOST, gpus=2, **wish)["NCCL_P2P_DISABLE"] == "1"
+        assert "NCCL_P2P_DISABLE" not in environment(linked, gpus=2, **wish)
+        assert "NCCL_P2P_DISABLE" not in environment(HOST, gpus=1, **wish)
 
 
 @pytest.mark.parametrize(("copies", "iommu", "there"), [
@@ -131,8 +132,8 @@ def test_turning_p2p_off_by_a_zero_is_a_warning():
 
 @pytest.mark.parametrize(("wish", "devices"), [({"gpus": 1}, "0"), ({"gpus": 2}, "0,1"), ({"gpus": 1, "numa": 1}, "1")])
 def test_gpus_are_named_by_their_place_in_pci_order(wish, devices):
-    assert environment(model=model(layers=4, weights_mib=9), **wish) == {
-        "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": devices}
+    found = environment(model=model(layers=4, weights_mib=9), **wish)
+    assert (found["CUDA_DEVICE_ORDER"], found["CUDA_VISIBLE_DEVICES"]) == ("PCI_BUS_ID", devices)
 
 
 # Profiles

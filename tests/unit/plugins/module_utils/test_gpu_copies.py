@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 ONE, TWO = "0000:10:00.0", "0000:11:00.0"
-NOW = {"driver_version": "570.86.10", "gpus": [ONE, TWO], "translating": False}
+WAYS = [(ONE, TWO), (TWO, ONE)]
+ROOT = "0000:00:01.0"
+NOW = {"driver_version": "570.86.10", "gpus": [ONE, TWO], "translating": False, "redirecting": [], "options": []}
 
 
 def copy(source=ONE, target=TWO, ok=True, access=True, reason=None):
@@ -24,17 +26,28 @@ BOTH = [copy(), copy(TWO, ONE)]
 
 @pytest.fixture
 def host(tmp_path):
-    """Return a function that makes the tree of a host: host(driver, cards, group_type)."""
+    """Return a function that makes the tree of a host. redirect: whether ACS does at the bridge above the cards.
+    options: RegistryDwords of the driver. guest: a card that is lent to one."""
 
-    def make(driver="570.86.10", cards=(ONE, TWO), group="identity"):
+    def make(driver="570.86.10", cards=(ONE, TWO), group="identity", redirect=False, options="", guest=None):
+        bridge = "sys/devices/pci0000:00/" + ROOT
+        write_files(tmp_path, {
+            bridge + "/class": "0x060400", "proc/driver/nvidia/params": 'RegistryDwords: "%s"' % options})
+        (tmp_path / bridge / "config").write_bytes(with_acs(0x1D if redirect else 0))
+        links = {"sys/bus/pci/devices/" + ROOT: bridge}
         for address in cards:
-            folder = "sys/devices/pci0000:00/" + address
+            folder = bridge + "/" + address
+            links["sys/bus/pci/devices/" + address] = folder
+            if address == guest:
+                links[folder + "/driver"] = "sys/bus/pci/drivers/vfio-pci"
+                write_files(tmp_path, {"sys/bus/pci/drivers/vfio-pci/bind": ""})
             write_files(tmp_path, {
                 folder + "/class": "0x030200", folder + "/vendor": "0x10de", folder + "/device": "0x1db4",
                 folder + "/numa_node": 0, folder + "/local_cpus": "1"})
-            if not (tmp_path / "sys/bus/pci/devices" / address).is_symlink():
-                write_link(tmp_path, "sys/bus/pci/devices/" + address, folder)
         write_files(tmp_path, {"sys/kernel/iommu_groups/0/type": group})
+        for link, target in links.items():
+            if not (tmp_path / link).is_symlink():
+                write_link(tmp_path, link, target)
         version = tmp_path / "proc/driver/nvidia/version"
         if driver:
             write_files(tmp_path, {
@@ -47,14 +60,20 @@ def host(tmp_path):
 
 
 class Copier:
-    """Answers as compare_copies would, and counts how often it is asked."""
+    """Answers as compare_copies would, and keeps the directions that it is asked for."""
 
     def __init__(self, results=(), why=None):
         self.answer, self.asked = (list(results), why), []
 
-    def __call__(self, addresses):
-        self.asked.append(addresses)
-        return self.answer
+    def __call__(self, ways):
+        self.asked.append(ways)
+        results, why = self.answer
+        return [result for result in results if (result["from"], result["to"]) in ways], why
+
+
+def with_acs(control):
+    """A bridge's configuration space whose only extended capability is ACS."""
+    return bytes(0x100) + (0x000D).to_bytes(4, "little") + bytes(2) + control.to_bytes(2, "little")
 
 
 def kept(root):
@@ -64,12 +83,12 @@ def kept(root):
 def test_results_are_kept_once(host):
     root, copier = host(), Copier(BOTH)
     assert refresh_copies(Tree(str(root)), copier) == {"changed": True, "copies": BOTH, "skipped": None}
-    assert kept(root) == BOTH and copier.asked == [[ONE, TWO]]
+    assert kept(root) == BOTH and copier.asked == [WAYS]
     path = root / kept_copies.FILE
     assert path.stat().st_mode & 0o777 == 0o644 and [item.name for item in path.parent.iterdir()] == ["p2p.json"]
     again = refresh_copies(Tree(str(root)), copier)
     assert (again["changed"], again["copies"]) == (False, BOTH) and len(copier.asked) == 1
-    assert again["skipped"] == "they are known for this driver, these GPUs and this IOMMU mode"
+    assert again["skipped"] == "they are known, and nothing between the GPUs has changed"
     forced = refresh_copies(Tree(str(root)), copier, again=True)
     assert forced["changed"] is False and len(copier.asked) == 2
 
@@ -78,6 +97,7 @@ def test_results_are_kept_once(host):
     ({"driver": None}, "the NVIDIA driver is not loaded"),
     ({"cards": [ONE]}, "fewer than two NVIDIA GPUs"),
     ({"cards": []}, "fewer than two NVIDIA GPUs"),
+    ({"guest": TWO}, "fewer than two NVIDIA GPUs"),
 ])
 def test_where_there_is_nothing_to_copy_nothing_is_asked(host, wishes, why):
     root, copier = host(**wishes), Copier(BOTH)
@@ -106,22 +126,37 @@ def test_a_busy_card_takes_nothing_back(host):
     assert answer["copies"] == [BOTH[0], busy[1]] == kept(root)
 
 
+def test_copies_that_were_made_do_not_outlast_an_access_that_is_gone(host):
+    root = host()
+    refresh_copies(Tree(str(root)), Copier(BOTH))
+    none = [copy(*way, ok=None, access=False, reason="CUDA gives no access") for way in WAYS]
+    assert refresh_copies(Tree(str(root)), Copier(none), again=True)["copies"] == none == kept(root)
+
+
 def test_what_is_not_known_yet_is_asked_for_again(host):
     root = host()
     refresh_copies(Tree(str(root)), Copier([copy(ok=None, access=None, reason="busy"), BOTH[1]]))
     copier = Copier(BOTH)
-    assert refresh_copies(Tree(str(root)), copier)["changed"] is True and copier.asked
-    none = [copy(ok=None, access=False, reason="CUDA gives no access"), copy(TWO, ONE, ok=None, access=False)]
-    refresh_copies(Tree(str(root)), Copier(none), again=True)
-    copier = Copier(BOTH)
-    refresh_copies(Tree(str(root)), copier)
-    assert not copier.asked
+    # What is known is not: engines may use the cards by now.
+    assert refresh_copies(Tree(str(root)), copier)["changed"] is True and copier.asked == [WAYS[:1]]
+    assert kept(root) == BOTH
+
+
+def test_no_access_is_asked_for_again_since_mig_mode_may_have_been_the_reason(host):
+    root = host()
+    none = [copy(*way, ok=None, access=False, reason="CUDA gives no access") for way in WAYS]
+    refresh_copies(Tree(str(root)), Copier(none))
+    assert refresh_copies(Tree(str(root)), Copier(none))["changed"] is False and kept(root) == none
+    assert refresh_copies(Tree(str(root)), Copier(BOTH))["changed"] is True and kept(root) == BOTH
 
 
 @pytest.mark.parametrize(("change", "word"), [
     ({"driver": "580.95.05"}, "driver"),
     ({"cards": [ONE, TWO, "0000:12:00.0"]}, "set of GPUs"),
     ({"group": "DMA-FQ"}, "IOMMU mode"),
+    # Offered, or set by the user, for the very pair whose copies failed.
+    ({"redirect": True}, "set of redirecting bridges"),
+    ({"options": "ForceP2P=0x11"}, "set of module options"),
 ])
 def test_results_count_only_while_nothing_changed(host, change, word):
     root = host()
@@ -131,7 +166,8 @@ def test_results_count_only_while_nothing_changed(host, change, word):
     assert answer == {"changed": False, "copies": [], "skipped": "busy"} and copier.asked
     tree = Tree(str(root))
     now = dict(NOW, **{"driver": {"driver_version": "580.95.05"}, "cards": {"gpus": [ONE]},
-                       "group": {"translating": True}}[next(iter(change))])
+                       "group": {"translating": True}, "redirect": {"redirecting": [ROOT]},
+                       "options": {"options": ["ForceP2P=17"]}}[next(iter(change))])
     assert kept_copies.read_copies(tree, now) == []
     assert tree.notes == {"nvidia.copies": "The copies in /var/lib/inference.host/p2p.json were made with another %s, "
                                            "and do not count." % word}

@@ -1,6 +1,7 @@
 """What a plan leaves of a card's memory, and that it stays the same while its engines run."""
 
 import pytest
+from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.gpu_memory import free_mib, memory_warnings
 from ansible_collections.inference.host.plugins.module_utils.gpus import usable_gpus
 from ansible_collections.inference.host.plugins.module_utils.plan import make_plan
@@ -104,3 +105,20 @@ def test_what_a_person_must_see_to_is_a_warning_where_cards_are_used():
     wish = service(model=model(layers=10, weights_mib=100))
     assert "A card is lost." in make_plan(host, [dict(wish, gpus=1)])["warnings"]
     assert "A card is lost." not in make_plan(host, [wish])["warnings"]
+
+
+@pytest.mark.parametrize(("wish", "refused"), [
+    ({}, True), ({"gpu_layers": 5}, False), ({"gpu_memory_mib": 4000}, False),
+    ({"runtime": "vllm"}, True), ({"runtime": "vllm", "gpu_memory_mib": 7000}, True), ({"gpus": 0}, False)])
+def test_a_running_engine_is_not_planned_anew_because_nvidia_smi_hangs(wish, refused):
+    host = topology(cores=8, gpus=[card()])
+    wish = service(**dict({"gpus": 1, "model": model(layers=10, weights_mib=6000)}, **wish))
+    make_plan(host, [wish])
+    host["gpus"][0]["nvidia"], host["nvidia"] = None, {"problem": "nvidia-smi hangs."}
+    if not refused:
+        assert make_plan(host, [wish])["instances"]
+        return
+    with pytest.raises(PlanError) as error:
+        make_plan(host, [wish])
+    assert str(error.value) == (
+        "chat-0: the memory of its GPU is not known, and its plan depends on that. nvidia-smi hangs.")

@@ -15,9 +15,10 @@ from nvidia_topologies import card, host
 
 def test_cards_of_guests_are_not_the_hosts():
     cards = [card("0000:b3:00.0", driver=None), card("0000:65:00.0"), card("0000:c1:00.0", driver="vfio-pci"),
-             card("0000:03:00.0", vendor="0x1a03")]
-    assert [gpu["address"] for gpu in nvidia_gpus(host(cards))] == ["0000:65:00.0", "0000:b3:00.0", "0000:c1:00.0"]
-    assert [gpu["address"] for gpu in cards_of(host(cards))] == ["0000:65:00.0", "0000:b3:00.0"]
+             card("0000:03:00.0", vendor="0x1a03"), card("0000:d1:00.0", driver="nouveau")]
+    assert [gpu["address"] for gpu in nvidia_gpus(host(cards))] == [
+        "0000:65:00.0", "0000:b3:00.0", "0000:c1:00.0", "0000:d1:00.0"]
+    assert [gpu["address"] for gpu in cards_of(host(cards))] == ["0000:65:00.0", "0000:b3:00.0", "0000:d1:00.0"]
 
 
 @pytest.mark.parametrize("empty", [{"gpus": None}, {"gpus": []}, {}])

@@ -31,6 +31,11 @@ def test_limits_without_the_daemon_are_forgotten():
     assert "install nvidia-persistenced" in said
     assert len(warnings(host(), nvidia_power_limit_w=120, nvidia_persistence=False)) == 1
     assert warnings(host(), nvidia_power_limit_w=120) == warnings(host(**gone)) == []
+    assert warnings(host(driver_version=None, **gone), nvidia_power_limit_w=120) == []
+
+
+def test_a_card_with_the_kernels_own_driver_may_get_nvidias():
+    assert warnings(host([card(told=None, driver="nouveau")]), nvidia_driver_package="nvidia-driver") == []
 
 
 @pytest.mark.parametrize(("mig", "wish", "warned"), [
@@ -61,6 +66,12 @@ def test_gpus_are_named_by_index_or_uuid(ids, name):
     found, other = planned(host(), ids)
     assert found["CUDA_VISIBLE_DEVICES"] == name and found["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert other["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_a_card_that_a_guest_has_is_not_counted():
+    machine = host([card("0000:17:00.0", told=None, driver="vfio-pci"), card()])
+    (found,) = make_plan(machine, [service(gpus=1, gpu_layers=1)])["instances"]
+    assert found["gpus"] == [card()["address"]] and found["environment"]["CUDA_VISIBLE_DEVICES"] == "0"
 
 
 @pytest.mark.parametrize("told", [None, {"uuid": None}])

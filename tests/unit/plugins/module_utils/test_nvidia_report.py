@@ -114,7 +114,8 @@ def test_what_would_make_copies_possible_is_offered_with_its_cost():
     smi = {"gpus": cards, "topology": {"GPU0": {"GPU1": "PHB"}, "GPU1": {"GPU0": "PHB"}}, "p2p_read": ok,
            "p2p_write": ok}
     iommu = {"translating": True, "acs": [{"address": "0000:64:00.0", "enabled": ["request_redirect"]}]}
-    offers = [line for line in nvidia_report(host(pair, iommu=iommu, smi=smi)) if ": true would change that." in line]
-    assert len(offers) == 2
+    offers = [line for line in nvidia_report(host(pair, iommu=iommu, smi=smi)) if " would change that." in line]
+    assert len(offers) == 3
     assert "nvidia_iommu_passthrough: true would change that. Devices of the host are then not kept from" in offers[0]
     assert "nvidia_disable_acs_redirect: true would change that." in offers[1] and "takes a reboot" in offers[1]
+    assert "nvidia_module_options: {NVreg_RegistryDwords: ForceP2P=0x0} would change that. No program" in offers[2]

@@ -73,10 +73,11 @@ def test_the_mig_mode_is_compared_where_one_is_wished_for(wish, told, status):
     ({"power_limit_w": 120}, "ok", "120 W"), ({"power_limit_w": 150.5}, "drift", "150.5 W"),
     ({"power_limit_w": None}, "not_applicable", "not known")])
 def test_the_power_limit_is_compared_where_one_is_wished_for(told, status, found):
-    machine = host([card(told=told), card("0000:b3:00.0", told=None)])
+    machine = host([card(told=told), card("0000:b3:00.0")])
     row = rows(machine, nvidia_power_limit_w=120)[CARD + " power limit"]
     assert (row["status"], row["wanted"], row["found"]) == (status, "120 W", found)
-    assert "0000:b3:00.0 power limit" not in rows(machine, nvidia_power_limit_w=120)
+    silent = host([card(told=told), card("0000:b3:00.0", told=None)])
+    assert not [setting for setting in rows(silent, nvidia_power_limit_w=120) if "power limit" in setting]
     assert CARD + " power limit" not in rows(machine) and CARD + " power limit" not in rows(
         machine, nvidia_clock_mhz=1200)
 
@@ -103,6 +104,14 @@ def test_a_kernel_log_that_cannot_be_read_is_no_fault():
 def test_options_of_the_loaded_module_are_compared(params, status, found):
     row = rows(host(params=params), nvidia_module_options={"NVreg_EnableMSI": 1})["module option NVreg_EnableMSI"]
     assert (row["status"], row["found"], row["wanted"]) == (status, found, "1")
+
+
+@pytest.mark.parametrize(("modules", "status"), [
+    (["nvidia", "nvidia_peermem"], "ok"), (["nvidia"], "drift"), (None, "drift")])
+def test_peer_memory_is_loaded_where_it_is_asked_for(modules, status):
+    machine = dict(host(modules=modules), device_groups=["infiniband_mad"])
+    assert rows(machine, nvidia_peermem=True)["module nvidia_peermem"]["status"] == status
+    assert "module nvidia_peermem" not in rows(machine)
 
 
 def test_an_option_whose_value_has_an_equals_sign():

@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+import yaml
 from ansible_collections.inference.host.plugins.module_utils.p2p import (
     TRUSTED,
     VERDICTS,
@@ -87,6 +88,12 @@ FORCED = {"NVreg_RegistryDwords": "ForceP2P=0x11"}
     (host(iommu=acs("completion_redirect")), "unsafe", "ACS redirects at 0000:00:01.0"),
     (host(iommu=acs("request_redirect", translating=True)), "unsafe",
      TRANSLATES + " and ACS redirects at 0000:00:01.0"),
+    # A guest sees no IOMMU, and has its cards through one.
+    (dict(host(copies=copied()), platform={"kind": "vm"}), "unsafe",
+     "the IOMMU outside this virtual machine translates between them" + LOSS),
+    (dict(host(iommu={"translating": True}), platform={"kind": "vm"}), "unsafe", TRANSLATES),
+    (dict(host(link="NV4"), platform={"kind": "vm"}), "reported_only", "linked by NVLink; no copy was compared"),
+    (dict(host(), platform={"kind": "bare_metal"}), "reported_only", NOTHING + "; no copy was compared"),
     (host(copies=copied(False, reason="3 of 9 bytes came back different")), "unsafe",
      "a copy from 0000:10:00.0 to 0000:11:00.0 failed: 3 of 9 bytes came back different"),
     (host(copies=copied(True, back=False)), "unsafe",
@@ -245,36 +252,68 @@ def test_what_stands_between_a_pair_may_be_taken_away_with_its_cost():
     found = offers(host(iommu={"translating": True, "acs": [
         {"address": at, "enabled": ["request_redirect"]} for at in (OTHER_ROOT, ROOT, "0000:00:07.0")]},
         bridges=([ROOT], [OTHER_ROOT])))
-    assert [offer["wish"] for offer in found] == ["nvidia_iommu_passthrough", "nvidia_disable_acs_redirect"]
-    assert all(offer["wish"] in WISHES for offer in found)
+    assert [offer["wish"] for offer in found] == [
+        "nvidia_iommu_passthrough", "nvidia_disable_acs_redirect", "nvidia_module_options"]
+    for offer in found:
+        allowed, _words = WISHES[offer["wish"]]
+        assert allowed(yaml.safe_load(offer["value"]))
     # Not the third, which is above neither of them.
     assert "up to the root at 0000:00:01.0, 0000:00:02.0;" in found[1]["what"]
     for offer in found:
-        assert set(offer) == {"what", "wish", "cost"}
+        assert set(offer) == {"what", "wish", "value", "cost"}
         assert "reboot" in offer["cost"] and offer["what"].endswith(".") and offer["cost"].endswith(".")
 
 
+def wishes(topology):
+    return [offer["wish"] for offer in offers(topology)]
+
+
 @pytest.mark.parametrize("topology", [
-    host(), host(copies=copied()), host(link="NV4", iommu=acs("request_redirect", translating=True)),
-    host("CNS", iommu=acs("request_redirect", translating=True)), {}, host(params=FORCED),
-    host(iommu={"translating": None}),
+    host(copies=copied()), host(link="NV4", iommu=acs("request_redirect", translating=True), copies=copied()),
+    host("CNS", iommu=acs("request_redirect", translating=True)), {},
     host(link="NV4", iommu=acs("request_redirect", translating=True), copies=copied(False)),
+    # A card was busy: the next run tries again by itself.
+    host(copies=copied(None)),
 ])
 def test_nothing_is_offered_where_it_would_not_help(topology):
-    assert offers(topology) == []
+    assert wishes(topology) == []
+
+
+@pytest.mark.parametrize("topology", [host(), host(link="NV4", iommu=acs("request_redirect", translating=True))])
+def test_copies_are_offered_where_the_driver_alone_has_spoken(topology):
+    assert wishes(topology) == ["topology_gpu_copy_check"]
+
+
+@pytest.mark.parametrize("topology", [
+    host(params=FORCED), host(iommu={"translating": None}), host(copies=copied(False))])
+def test_the_driver_may_be_told_to_say_no_to_what_is_not_safe(topology):
+    (offer,) = offers(topology)
+    assert (offer["wish"], offer["value"]) == ("nvidia_module_options", "{NVreg_RegistryDwords: ForceP2P=0x0}")
+    # And then the verdict is another one.
+    options = yaml.safe_load(offer["value"])
+    assert forced_p2p(options) == "" and p2p_pairs(host("DR", params=options))[0]["verdict"] == "absent"
 
 
 # What the user wrote
 
 
+@pytest.mark.parametrize("runtime", ["llama_cpp", "container"])
 @pytest.mark.parametrize(("value", "verdict", "says"), [
     ("0", None, "which turns P2P on"), ("", "works", "which turns P2P on"), ("Off", "unsafe", "which turns P2P on"),
     ("1", "unsafe", "the verdict on its GPUs is unsafe"), ("1", "reported_only", "is reported_only"),
     ("1", "works", None), ("1", None, None), (None, "unsafe", None),
 ])
-def test_llama_cpps_switch_is_looked_at(value, verdict, says):
+def test_llama_cpps_switch_is_looked_at(value, verdict, says, runtime):
     environment = {} if value is None else {"GGML_CUDA_P2P": value}
-    found = p2p_warnings({"runtime": "llama_cpp", "environment": environment}, "chat-0", verdict)
+    found = p2p_warnings({"runtime": runtime, "environment": environment}, "chat-0", verdict)
     assert len(found) == (says is not None) and all(text.startswith("chat-0: environment.GGML") for text in found)
     assert says is None or says in found[0]
-    assert p2p_warnings({"runtime": "vllm", "environment": environment}, "chat-0", verdict) == []
+
+
+@pytest.mark.parametrize(("value", "verdict", "warned"), [
+    ("0", "unsafe", True), ("", "absent", True), ("0", "reported_only", False), ("0", "works", False),
+    ("0", None, False), ("1", "unsafe", False)])
+def test_nccls_switch_is_looked_at(value, verdict, warned):
+    found = p2p_warnings({"runtime": "vllm", "environment": {"NCCL_P2P_DISABLE": value}}, "large-0", verdict)
+    assert found == (["large-0: environment.NCCL_P2P_DISABLE was set by the user, and the verdict on its GPUs is %s: "
+                      "answers may be wrong; reasons.p2p says why." % verdict] if warned else [])

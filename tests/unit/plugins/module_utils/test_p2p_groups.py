@@ -1,6 +1,7 @@
 """Which GPUs an instance with several of them gets."""
 
 import itertools
+import time
 
 import pytest
 from ansible_collections.inference.host.plugins.module_utils.gpus import take_gpus, usable_gpus
@@ -132,6 +133,16 @@ def test_sixteen_that_all_reach_each_other_are_quick():
     pairs = pairs_of(list(free), among(*range(16), link="NV18"))
     assert [card["index"] for card in take_group(free, 8, "auto", pairs)] == list(range(8))
     assert [card["index"] for card in take_group(free, 8, "auto", pairs)] == list(range(8, 16))
+
+
+def test_a_host_that_tells_of_many_cards_does_not_keep_the_controller_busy():
+    # Millions of sevens, and no eight.
+    free = pool(*[0] * 60)
+    pairs = pairs_of(list(free), {ends: "PIX" for ends in itertools.combinations(range(60), 2)
+                                  if ends[0] % 7 != ends[1] % 7})
+    began = time.monotonic()
+    assert [card["index"] for card in take_group(free, 8, "auto", pairs)] == list(range(8))
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(("made", "says"), [

@@ -41,9 +41,12 @@ SWITCH = {"GGML_CUDA_P2P": "1"}
      "copies go through the RAM: an IOMMU translates between them"),
     # The user's environment wins over the plan's.
     (host(translating=True), plan(ONE, TWO, environment=SWITCH), "works or reported_only", "unsafe", "drift",
-     "chat-0 has GGML_CUDA_P2P in its environment: an IOMMU translates between them"),
-    (host(translating=True), plan(ONE, TWO, environment=SWITCH, runtime="vllm"), "-", "unsafe", "not_applicable",
-     "copies go through the RAM: an IOMMU translates between them"),
+     "chat-0 has GGML_CUDA_P2P=1 in its environment: an IOMMU translates between them"),
+    (host(translating=True), plan(ONE, TWO, environment={"NCCL_P2P_DISABLE": "0"}, runtime="vllm"),
+     "works or reported_only", "unsafe", "drift",
+     "chat-0 has NCCL_P2P_DISABLE=0 in its environment: an IOMMU translates between them"),
+    (host(translating=True), plan(ONE, TWO, environment={"NCCL_P2P_DISABLE": "1"}, runtime="vllm"), "-", "unsafe",
+     "not_applicable", "copies go through the RAM: an IOMMU translates between them"),
     (host(), plan(ONE, TWO, environment=SWITCH), "works or reported_only", "reported_only", "ok", REASON),
 ])
 def test_a_pair_is_a_row(topology, planned, wanted, found, status, note):

@@ -113,9 +113,9 @@ def test_a_unit_sets_clocks_and_power_of_each_card_and_takes_them_back():
     assert [line for line in unit if line.startswith("ExecStart=")] == [
         "ExecStart=%s-pl 120" % SMI, "ExecStart=%s-lgc 1200,1200" % SMI,
         "ExecStart=nvidia-smi -i 0000:b3:00.0 -pl 120", "ExecStart=nvidia-smi -i 0000:b3:00.0 -lgc 1200,1200"]
-    assert [line for line in unit if line.startswith("ExecStop=")] == [
-        "ExecStop=-%s-pl 150" % SMI, "ExecStop=-%s-rgc" % SMI,
-        "ExecStop=-nvidia-smi -i 0000:b3:00.0 -pl 140", "ExecStop=-nvidia-smi -i 0000:b3:00.0 -rgc"]
+    assert [line for line in unit if line.startswith("ExecStop")] == [
+        "ExecStopPost=-%s-pl 150" % SMI, "ExecStopPost=-%s-rgc" % SMI,
+        "ExecStopPost=-nvidia-smi -i 0000:b3:00.0 -pl 140", "ExecStopPost=-nvidia-smi -i 0000:b3:00.0 -rgc"]
     assert {"Type=oneshot", "RemainAfterExit=yes", "TimeoutStartSec=60", "TimeoutStopSec=60",
             "After=nvidia-persistenced.service", "PartOf=nvidia-persistenced.service"} <= set(unit)
     assert lines(found[START_FILE]) == ["[Unit]", "Wants=inference-nvidia.service"]
@@ -148,11 +148,15 @@ def test_what_a_card_does_not_take_is_refused(wish, value, sentence):
     assert str(error.value) == sentence
 
 
-@pytest.mark.parametrize("told", [None, {"power_min_w": None, "power_max_w": None, "power_default_w": None,
-                                         "clock_max_mhz": None}])
-def test_limits_that_are_not_known_are_left_to_nvidia_smi(told):
+def test_limits_that_are_not_known_are_left_to_nvidia_smi():
+    told = {"power_min_w": None, "power_max_w": None, "power_default_w": None, "clock_max_mhz": None}
     unit = lines(rows(host([card(told=told)]), nvidia_power_limit_w=900, nvidia_clock_mhz=9000)[UNIT_FILE])
-    assert [line for line in unit if line.startswith("ExecStop=")] == ["ExecStop=-%s-rgc" % SMI]
+    assert [line for line in unit if line.startswith("ExecStop")] == ["ExecStopPost=-%s-rgc" % SMI]
+
+
+def test_a_card_that_nvidia_smi_says_nothing_of_keeps_the_unit_as_it_is():
+    found = rows(host([card(), card("0000:b3:00.0", told=None)]), nvidia_power_limit_w=120)
+    assert outcome(found[UNIT_FILE]) == outcome(found[START_FILE]) == "nvidia-smi says nothing of 0000:b3:00.0"
 
 
 def test_without_a_driver_there_are_no_limits():
@@ -173,12 +177,15 @@ def test_peer_memory_is_for_hosts_with_rdma(groups, told):
     assert outcome(row) == told
     assert row["after"] == [["/bin/sh", "-c", "test ! -e %s || exec modprobe nvidia_peermem" % MODULES_FILE]]
     assert MODULES_FILE not in rows(machine, nvidia_peermem=False)
+    machine["nvidia"]["driver_version"] = None
+    assert outcome(rows(machine, nvidia_peermem=True)[MODULES_FILE]) == "the NVIDIA driver is not loaded"
 
 
-def test_module_options_are_one_line_in_a_fixed_order():
+def test_module_options_are_in_a_fixed_order_also_for_the_name_that_debian_gives_the_module():
     row = rows(host(), nvidia_module_options={"NVreg_RegistryDwords": "ForceP2P=0x11;x=1", "NVreg_EnableMSI": 1})[
         OPTIONS_FILE]
-    assert outcome(row) == "options nvidia NVreg_EnableMSI=1 NVreg_RegistryDwords=ForceP2P=0x11;x=1\n"
+    assert lines(row) == ["options %s NVreg_EnableMSI=1 NVreg_RegistryDwords=ForceP2P=0x11;x=1" % module
+                          for module in ("nvidia", "nvidia-current")]
 
 
 @pytest.mark.parametrize(("state", "waits"), [

@@ -331,7 +331,7 @@ def test_copies_that_were_kept_are_told_while_they_count(tree_folder):
     before = read_topology(root)
     cards = [gpu["address"] for gpu in before["gpus"]]
     made = [{"from": cards[0], "to": cards[1], "ok": True, "access": True, "bytes": 4096, "reason": None}]
-    now = copies.conditions("570.86.10", before["gpus"], before["iommu"])
+    now = copies.conditions(before["nvidia"], before["gpus"], before["iommu"])
     write_files(root, {copies.FILE: copies.as_text(now, made)})
     assert (before["nvidia"]["copies"], read_topology(root)["nvidia"]["copies"]) == ([], made)
     write_files(root, {copies.FILE: copies.as_text(dict(now, driver_version="535.1"), made)})

@@ -233,6 +233,15 @@ def test_a_file_that_another_tool_has_changed_since_stays(host):
     assert (host / "etc/one").read_text() == "theirs\n" and "/etc/one" in kept(host)["files"]
 
 
+def test_a_command_that_fails_after_a_file_has_gone_is_said_and_run_again(host, tmp_path):
+    apply([file("/etc/one", "ours\n", ["sh", "-c", f"test -e {host}/etc/one || test -e {tmp_path}/works"])], host)
+    for _run in range(2):
+        (said,) = apply([], host).warnings
+        assert f"test -e {tmp_path}/works ended with status 1" in said and said.endswith("; the next run tries again.")
+    (tmp_path / "works").write_text("")
+    assert apply([], host).warnings == [] and not tunables_report.changed(apply([], host))
+
+
 def test_a_file_of_a_setting_that_does_not_apply_now_stays(host):
     apply([file("/etc/one", "ours\n")], host)
     assert not tunables_report.changed(apply([dict(file("/etc/one", "ours\n"), applies=False)], host))

@@ -21,8 +21,8 @@ def test_without_a_driver_it_says_so_and_changes_nothing(run_module, check):
 
 @pytest.mark.parametrize(("wish", "message"), [
     ({"seconds": 0}, "seconds is 0; it must be at least 1."),
-    ({"size_mib": 0}, "size_mib is 0; it must be a whole number from 1 to 1024."),
-    ({"size_mib": 1025}, "size_mib is 1025; it must be a whole number from 1 to 1024."),
+    ({"size_mib": 0}, "size_mib is 0; it must be a whole number from 1 to 256."),
+    ({"size_mib": 257}, "size_mib is 257; it must be a whole number from 1 to 256."),
 ])
 def test_wishes_out_of_range_are_refused(run_module, wish, message):
     assert run_module("gpu_copy", wish)["msg"] == message
