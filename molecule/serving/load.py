@@ -7,8 +7,8 @@
 So many event streams and so many plain answers are asked for at any time, each over a connection of its own, until
 SIGTERM or SIGINT; then those that run are awaited. Each request becomes a line of JSON in the output when it has ended:
 
-    {"id", "kind": stream or plain, "start", "first" (byte of the body, null without), "end": seconds since 1970,
-     "tokens", "outcome": "ok" or what is wrong}
+    {"id", "kind": stream or plain, "start", "head" (of an answer with status 200, null without), "end": seconds since
+     1970, "tokens", "outcome": "ok" or what is wrong}
 
 A whole answer has status 200, ends as HTTP says it must, has as many tokens as were asked for and a finish_reason; a
 stream also ends in [DONE].
@@ -126,9 +126,9 @@ class Load:
             writer.write(self.request(number, kind))
             await writer.drain()
             status, headers = await read_head(reader)
+            record["head"] = time.time() if status == 200 else None
             stream, body = Stream(), b""
             async for part in read_body(reader, headers):
-                record["first"] = record["first"] or time.time()
                 body += part
                 if kind == "stream" and status == 200:
                     stream.take(part)
@@ -144,7 +144,7 @@ class Load:
 
     async def once(self, kind):
         number = next(self.numbers)
-        record = {"id": number, "kind": kind, "start": time.time(), "first": None, "end": None, "tokens": 0,
+        record = {"id": number, "kind": kind, "start": time.time(), "head": None, "end": None, "tokens": 0,
                   "outcome": "ok"}
         try:
             await asyncio.wait_for(self.ask(number, kind, record), SECONDS)

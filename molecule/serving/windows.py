@@ -15,8 +15,12 @@ def failed(requests):
 
 
 def was_streaming(request, moment):
-    """Tell whether a request had brought a part of its stream at that moment and ended after it."""
-    return request["kind"] == "stream" and request["first"] is not None and request["first"] <= moment < request["end"]
+    """Tell whether a stream had begun at that moment and ended after it.
+
+    It begins with its head, which llama.cpp sends when a slot takes the request (#23884): from there on nobody can ask
+    another instance in its place.
+    """
+    return request["kind"] == "stream" and request["head"] is not None and request["head"] <= moment < request["end"]
 
 
 def table(requests, events):
@@ -25,7 +29,7 @@ def table(requests, events):
     for name, start, end in events:
         ran = during(requests, start, end)
         bad = failed(ran)
-        cut = [one for one in bad if one["kind"] == "stream" and one["first"]]
+        cut = [one for one in bad if one["kind"] == "stream" and one["head"]]
         slowest = max((one["end"] - one["start"] for one in ran), default=0)
         kinds = [sum(one["kind"] == kind for one in ran) for kind in ("stream", "plain")]
         rows.append((name, f"{end - start:.0f}", *map(str, kinds), str(len(bad) - len(cut)), str(len(cut)),

@@ -69,7 +69,7 @@ def test_a_whole_answer_is_ok(kind, answer):
     record = outcome(kind, answer)
     assert record["outcome"] == "ok"
     assert record["tokens"] == load.TOKENS[kind]
-    assert record["start"] <= record["first"] <= record["end"]
+    assert record["start"] <= record["head"] <= record["end"]
 
 
 @pytest.mark.parametrize(("kind", "answer", "said"), [
@@ -96,6 +96,12 @@ def test_a_whole_answer_is_ok(kind, answer):
 def test_an_answer_that_is_not_whole_has_failed(kind, answer, said):
     record = outcome(kind, answer)
     assert said in record["outcome"]
+
+
+def test_a_stream_has_begun_with_its_head():
+    assert outcome("stream", chunked(end=b""))["head"]
+    assert outcome("stream", b"")["head"] is None
+    assert outcome("stream", sized(b"busy", b"503 Service Unavailable"))["head"] is None
 
 
 def test_where_nobody_listens_it_has_failed():
@@ -128,8 +134,8 @@ def test_an_answer_that_takes_too_long_has_failed(monkeypatch):
 # Windows
 
 
-def request(start, end, kind="stream", result="ok", first=None):
-    return {"start": start, "end": end, "kind": kind, "outcome": result, "first": first, "tokens": 1}
+def request(start, end, kind="stream", result="ok", head=None):
+    return {"start": start, "end": end, "kind": kind, "outcome": result, "head": head, "tokens": 1}
 
 
 def test_requests_belong_to_each_event_that_they_touched():
@@ -138,16 +144,16 @@ def test_requests_belong_to_each_event_that_they_touched():
 
 
 @pytest.mark.parametrize(("one", "streaming"), [
-    (request(1, 9, first=3), True), (request(1, 9, first=6), False), (request(1, 4, first=3), False),
-    (request(1, 9), False), (request(1, 9, "plain", first=3), False),
+    (request(1, 9, head=3), True), (request(1, 9, head=6), False), (request(1, 4, head=3), False),
+    (request(1, 9), False), (request(1, 9, "plain", head=3), False),
 ])
 def test_what_was_streaming_at_a_moment_had_begun_and_not_ended(one, streaming):
     assert windows.was_streaming(one, 5) is streaming
 
 
 def test_the_table_tells_cut_streams_from_other_failures():
-    ran = [request(0, 5), request(1, 2, result="status 503"), request(1, 4, result="in the middle", first=2),
-           request(1, 7, "plain", "in the middle", first=2)]
+    ran = [request(0, 5), request(1, 2, result="status 503"), request(1, 4, result="in the middle", head=2),
+           request(1, 7, "plain", "in the middle", head=2)]
     assert windows.table(ran, [("all", 0, 10), ("none", 20, 30)]).splitlines() == [
         "event  seconds  streams  plain  failed  streams cut  slowest",
         "all    10       3        1      2       1            6.0 s",
