@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import select
@@ -14,8 +13,8 @@ import time
 
 from ansible_collections.inference.host.plugins.module_utils.cuda_copy import copy_direction
 from ansible_collections.inference.host.plugins.module_utils.cuda_driver import LIBRARY, Cuda, CudaError
+from ansible_collections.inference.host.plugins.module_utils.parent_death import die_with_parent
 
-PR_SET_PDEATHSIG = 1
 _LINE = 1 << 16
 _KILL_SECONDS = 2
 
@@ -78,7 +77,7 @@ def _child(reading, writing, ways, size, library):
     try:
         os.setsid()
         os.close(reading)
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        die_with_parent()
         # If it cannot be killed, nobody must wait for its outputs.
         nothing = os.open(os.devnull, os.O_RDWR)
         for number in range(3):

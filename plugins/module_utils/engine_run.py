@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import glob
 import os
 import pwd
@@ -16,10 +15,9 @@ import subprocess
 import tempfile
 
 from ansible_collections.inference.host.plugins.module_utils.atomic import words
+from ansible_collections.inference.host.plugins.module_utils.parent_death import die_with_parent
 
 SCRATCH = "inference-engine-"
-PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None)
 
 SHOWN_LINES = 4
 """So many last lines of a program's output stand in an error."""
@@ -84,7 +82,7 @@ def _become_nobody():
         os.setgid(nobody.pw_gid)
         os.setuid(nobody.pw_uid)
     # Last, for a change of user takes it back.
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
 
 
 def stop(process):

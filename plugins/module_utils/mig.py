@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from ansible_collections.inference.host.plugins.module_utils.bounded_run import run_bounded
 from ansible_collections.inference.host.plugins.module_utils.discovery.nvidia_parse import (
+    PROCESSES,
     fields_of,
     parse_processes,
     pci_address,
 )
 
 QUERY = ["--query-gpu=pci.bus_id,uuid,mig.mode.current,mig.mode.pending", "--format=csv,noheader,nounits"]
-PROCESSES = ["--query-compute-apps=gpu_uuid,pid", "--format=csv,noheader,nounits"]
 MODES = {"Enabled": True, "Disabled": False}
 
 

@@ -97,6 +97,7 @@ def redirecting_bridges(topology, one, other):
 
 
 def is_nvlink(pair):
+    """Tell whether two GPUs are joined by NVLink. pair: with "link"."""
     return (pair["link"] or "").startswith("NV")
 
 
@@ -120,20 +121,20 @@ class _Facts:
 
     def pair(self, one, other):
         link = self._word(self.links, one, other) or self._word(self.links, other, one)
-        pair = {"gpus": [one, other], "link": link, "path": self._path(one, other, link),
-                "driver_says": self._driver_says(one, other)}
+        pair = {"gpus": [one, other], "link": link}
+        pair.update(path=self._path(pair), driver_says=self._driver_says(one, other))
         pair["verdict"], pair["reason"] = self._verdict(pair)
         return pair
 
     def _word(self, matrix, one, other):
         return (matrix.get(self.names.get(one)) or {}).get(self.names.get(other))
 
-    def _path(self, one, other, link):
-        if (link or "").startswith("NV"):
+    def _path(self, pair):
+        if is_nvlink(pair):
             return "NVLink"
-        if link in PATHS:
-            return PATHS[link]
-        cards = self.cards[one], self.cards[other]
+        if pair["link"] in PATHS:
+            return PATHS[pair["link"]]
+        cards = [self.cards[address] for address in pair["gpus"]]
         if set(cards[0].get("bridges") or []) & set(cards[1].get("bridges") or []):
             return PATHS["PIX"]
         nodes = {card.get("numa_node") for card in cards}

@@ -60,12 +60,13 @@ def _rank(group, free, trusted):
     cut = sum(is_nvlink(trusted[ends]) for ends in (
         frozenset((gpu["address"], other["address"])) for gpu in group for other in rest) if ends in trusted)
     return (sum(not is_nvlink(pair) for pair in inside), len(nodes), None in nodes,
-            sum(_distance(pair["link"]) for pair in inside), -sum(_lanes(pair["link"]) for pair in inside),
+            sum(_distance(pair) for pair in inside), -sum(_lanes(pair["link"]) for pair in inside),
             sum(there[node] for node in nodes), cut, [gpu["index"] for gpu in group])
 
 
-def _distance(link):
-    if (link or "").startswith("NV"):
+def _distance(pair):
+    link = pair["link"]
+    if is_nvlink(pair):
         return 0
     return 1 + (NEAREST_FIRST.index(link) if link in NEAREST_FIRST else len(NEAREST_FIRST))
 

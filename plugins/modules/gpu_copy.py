@@ -80,6 +80,7 @@ skipped_reason:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.inference.host.plugins.module_utils.atomic import words
 from ansible_collections.inference.host.plugins.module_utils.cuda_copy_run import compare_copies
+from ansible_collections.inference.host.plugins.module_utils.cuda_driver import LIBRARY
 from ansible_collections.inference.host.plugins.module_utils.gpu_copies import MIB, refresh_copies
 from ansible_collections.inference.host.plugins.module_utils.sysfs import Tree
 
@@ -94,7 +95,7 @@ def main():
             "seconds": {"type": "int", "default": 60},
             "size_mib": {"type": "int", "default": 16},
             "again": {"type": "bool", "default": False},
-            "library": {"type": "str", "default": "libcuda.so.1"},
+            "library": {"type": "str", "default": LIBRARY},
         },
         supports_check_mode=True,
     )

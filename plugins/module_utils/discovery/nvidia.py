@@ -19,8 +19,8 @@ from ansible_collections.inference.host.plugins.module_utils.discovery.nvidia_lo
 from ansible_collections.inference.host.plugins.module_utils.discovery.nvidia_problem import find_problem
 from ansible_collections.inference.host.plugins.module_utils.discovery.nvidia_smi import Smi, find_program
 from ansible_collections.inference.host.plugins.module_utils.discovery.pci import PCI_DIR
+from ansible_collections.inference.host.plugins.module_utils.nvidia import PCI_VENDOR
 
-NVIDIA_VENDOR = "0x10de"
 TIMEOUT_SECONDS = 60
 """What each program may take: without the persistence daemon each call waits while all cards start. One that hangs
 costs this once, since none is started after it."""
@@ -53,7 +53,7 @@ def read_nvidia(tree, gpus, nvswitches=(), command=None, fabric_command=None, ke
     do). Started are nvidia-smi (see Smi) and, where there are NVSwitches, `nv-fabricmanager --version`.
     """
     loaded = tree.read(VERSION_FILE) is not None or not tree.absent(VERSION_FILE)
-    ours = [gpu for gpu in gpus if gpu["vendor"] in (NVIDIA_VENDOR, None)]
+    ours = [gpu for gpu in gpus if gpu["vendor"] in (PCI_VENDOR, None)]
     answer = dict(NOTHING, nvswitches=list(nvswitches))
     smi = None
     if loaded or ours or nvswitches:

@@ -79,6 +79,9 @@ COLUMNS = (
 BASIC = 8
 """So many of the first columns every driver series knows; a single unknown one makes the tool refuse them all."""
 
+PROCESSES = ["--query-compute-apps=gpu_uuid,pid", "--format=csv,noheader,nounits"]
+"""What the tool is asked for so that parse_processes can read the answer."""
+
 
 def fields_of(line):
     """Return the fields of one CSV line; none for a line that is no CSV, such as one with a field without end."""

@@ -14,6 +14,7 @@ from ansible_collections.inference.host.plugins.module_utils.bounded_run import 
 from ansible_collections.inference.host.plugins.module_utils.discovery.nvidia_parse import (
     BASIC,
     COLUMNS,
+    PROCESSES,
     lost_cards,
     parse_matrix,
     parse_processes,
@@ -27,7 +28,6 @@ MATRICES = (
     ("p2p_read", ["topo", "-p2p", "r"]),
     ("p2p_write", ["topo", "-p2p", "w"]),
 )
-_PROCESSES = ["--query-compute-apps=gpu_uuid,pid", "--format=csv,noheader,nounits"]
 _PLACES = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/nvidia/bin", "/run/current-system/sw/bin"]
 _STOPPED = "not asked: the call before it hung"
 
@@ -101,7 +101,7 @@ class Smi:
 
     def _count_processes(self, cards):
         """Put the number of compute processes into each card."""
-        ran = None if self.hung else self._run(_PROCESSES)
+        ran = None if self.hung else self._run(PROCESSES)
         counts = None
         if ran and not ran.reason:
             counts = parse_processes(ran.output, [card["uuid"] for card in cards])

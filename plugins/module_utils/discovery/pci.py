@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.inference.host.plugins.module_utils.nvidia import PCI_VENDOR
 from ansible_collections.inference.host.plugins.module_utils.sysfs import natural
 
 PCI_DIR = "sys/bus/pci/devices"
@@ -14,7 +15,6 @@ IOMMU_DIR = "sys/kernel/iommu_groups"
 _ADDRESS = r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"
 _DISPLAY = "0x03"
 _OTHER_BRIDGE = "0x0680"
-_NVIDIA = "0x10de"
 _HEX = re.compile(r"0x[0-9a-f]{1,8}\Z")
 _CONFIG_BYTES = 4096
 
@@ -112,7 +112,7 @@ def read_nvswitches(tree):
         vendor = _read_hex(tree, folder + "/vendor")
         if vendor is None:
             tree.missing("nvidia.nvswitches", folder + "/vendor")
-        elif vendor == _NVIDIA:
+        elif vendor == PCI_VENDOR:
             found.append(address)
     return found
 
