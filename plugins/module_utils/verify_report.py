@@ -92,19 +92,26 @@ def needs_person(row):
     return row["status"] not in ("ok", "not_applicable")
 
 
-def _folded(rows):
-    """Return cells; many rows that differ only in the setting's numbers, as a governor on each CPU, become one."""
+def fold(rows):
+    """Return [(row, more)]: many rows that differ only in the setting's numbers, as a governor on each CPU, become one.
+
+    more: how many rows a row stands for besides itself.
+    """
     groups = {}
     for row in rows:
         groups.setdefault(_likeness(row), []).append(row)
-    cells = []
+    answer = []
     for row in rows:
         group = groups[_likeness(row)]
         if len(group) <= MANY or row is group[0]:
-            more = " (and %d more)" % (len(group) - 1) if len(group) > MANY else ""
-            cells.append([_cut(row[column]) + (more if column == "setting" else "") for column in COLUMNS[:-1]]
-                         + [row[COLUMNS[-1]]])
-    return cells
+            answer.append((row, len(group) - 1 if len(group) > MANY else 0))
+    return answer
+
+
+def _folded(rows):
+    """Return the cells of the rows, folded."""
+    return [[_cut(row[column]) + (" (and %d more)" % more if more and column == "setting" else "")
+             for column in COLUMNS[:-1]] + [row[COLUMNS[-1]]] for row, more in fold(rows)]
 
 
 def _likeness(row):
