@@ -67,7 +67,7 @@ FIELDS = {
     "event_method": ("epoll", one_of("epoll", "poll")),
     "multi_accept": (False, yes_or_no()),
     "balancing": ("least_conn", one_of("least_conn", "round_robin", "ip_hash")),
-    "upstream_keepalive": (None, integer(1, 1 << 16)),
+    "upstream_keepalive": (None, integer(0, 1 << 16)),
     "upstream_keepalive_seconds": (None, SECONDS),
     "max_fails": (3, integer(0, 1000)),
     "fail_timeout_seconds": (10, SECONDS),

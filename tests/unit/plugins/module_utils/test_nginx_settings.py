@@ -92,9 +92,15 @@ def test_an_address_of_version_6_stands_in_brackets():
 
 
 @pytest.mark.parametrize(("slots", "wish", "kept"), [
-    ((2, 3), None, 5), ((0,), None, 32), ((), None, 32), ((2,), 128, 128)])
-def test_keepalive_follows_the_slots(slots, wish, kept):
-    assert settings(plan(slots=slots), upstream_keepalive=wish)["upstreams"][0]["keepalive"] == kept
+    ((2, 3), None, 5), ((0,), None, 32), ((), None, 32), ((2,), 128, 128), ((2,), 0, 0)])
+def test_connections_to_hosts_are_kept_by_their_slots(slots, wish, kept):
+    made = plan(slots=slots, balances="hosts")
+    assert settings(made, upstream_keepalive=wish)["upstreams"][0]["keepalive"] == kept
+
+
+@pytest.mark.parametrize(("wish", "kept"), [(None, 0), (0, 0), (4, 4)])
+def test_connections_to_engines_are_not_kept_unasked(wish, kept):
+    assert settings(plan(slots=(2, 3)), upstream_keepalive=wish)["upstreams"][0]["keepalive"] == kept
 
 
 def test_idle_connections_end_before_the_server_ends_them():
