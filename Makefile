@@ -31,7 +31,9 @@ $(READY): requirements.txt
 $(MODEL): | $(READY)
 	molecule/lab/sample-model $@
 
-.PHONY: setup sample lock
+.PHONY: setup sample lock browser
+browser: # for the tests of the report's page
+	@command -v chromium >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends chromium; }
 setup: $(READY) ## Make the virtual environment with the pinned packages
 sample: $(MODEL) ## Fetch the sample model (Gemma 3 270M, 240 MB)
 lock: $(READY) ## Renew requirements.txt from requirements.in
@@ -48,6 +50,7 @@ lab-down: ## Remove the labs, and what an interrupted test left: nothing stays
 	$(LAB) down --all
 	INFERENCE_LAB_ID=molecule INFERENCE_LAB_STATE=$(CURDIR)/build/lab $(LAB) down --all
 	INFERENCE_LAB_ID=serving INFERENCE_LAB_SUBNET=10.89.85.0/24 INFERENCE_LAB_STATE=$(CURDIR)/build/lab $(LAB) down --all
+	INFERENCE_LAB_ID=measuring INFERENCE_LAB_SUBNET=10.89.86.0/24 INFERENCE_LAB_STATE=$(CURDIR)/build/lab $(LAB) down --all
 	INFERENCE_LAB_ID=runner INFERENCE_LAB_STATE=$(CURDIR)/build/lab $(LAB) down --all
 	molecule/lab/machine down --all
 	INFERENCE_LAB_ID=molecule INFERENCE_LAB_STATE=$(CURDIR)/build/lab molecule/lab/machine down --all
@@ -66,8 +69,8 @@ restore: lab $(MODEL) ## Give the lab host back as it was before the first `make
 
 ## Tests -----------------------------------------------------------------------------------------------------------
 
-.PHONY: test lint unit gates molecule serving runner machine build
-test: lint unit gates molecule serving runner machine ## Run everything
+.PHONY: test lint unit gates molecule serving measuring runner machine build
+test: lint unit gates molecule serving measuring runner machine ## Run everything
 
 # Each part says how long it took, whether it passed or not.
 timed = started=$$SECONDS; trap 'echo "== $@: $$((SECONDS - started)) s"' EXIT;
@@ -75,7 +78,7 @@ timed = started=$$SECONDS; trap 'echo "== $@: $$((SECONDS - started)) s"' EXIT;
 lint: $(READY) ## ansible-lint (production profile) and ruff
 	@$(timed) tests/gates/run lint
 
-unit: $(READY) ## Unit tests
+unit: $(READY) browser ## Unit tests
 	@$(timed) pytest -n auto --dist loadfile tests/unit
 
 gates: $(READY) ## ansible-test sanity, galaxy-importer, the built archive, other versions of ansible-core
@@ -86,6 +89,9 @@ molecule: $(READY) $(MODEL) ## Scenario `default` on a container lab of its own
 
 serving: $(READY) $(MODEL) ## Scenario `serving`: two hosts and a balancer under load, of which no request may fail
 	@$(timed) molecule/run serving
+
+measuring: $(READY) $(MODEL) ## Scenario `measuring`: a host is measured, tuned by measuring and reported on
+	@$(timed) molecule/run measuring
 
 runner: $(READY) $(MODEL) ## The site through ansible-runner, as a CI system does it
 	@$(timed) pytest -s tests/runner

@@ -32,7 +32,7 @@ def test_a_host_as_planned(page, kept):
     assert "inference-chat@0.service" in text
     result = json.loads((kept / "benchmarks/lab1/after.json").read_text())
     (alone,) = [run["summary"]["tokens_per_second"] for run in result["runs"] if run["shape"] == "engine-n32"]
-    assert f"{alone['median']:g}" in text
+    assert f"{alone['median']:.3g}" in text
 
 
 def test_a_host_that_has_drifted(host, play, kept, request):
