@@ -103,8 +103,11 @@ def test_a_live_host_is_recorded_and_its_recording_gives_the_same_plan(controlle
             "model_dir": str(controller.folder / "models"), "inference_services": [
                 service, {"name": "app", "runtime": "command", "threads": 1, "command": [sys.executable, "-V"]}]}
     words = controller.inventory({"hosts": {"here": host}})
+    (controller.folder / "recordings").mkdir(mode=0o700)
     status, said = controller.play("plan.yml", *words, output="live", record="recordings")
     assert status == 0, said
+    # It may be the user's home.
+    assert (controller.folder / "recordings").stat().st_mode & 0o777 == 0o700
     recording = controller.folder / "recordings" / "here.json"
     found = json.loads(recording.read_text(encoding="utf-8"))
     assert set(os.sched_getaffinity(0)) <= set(found["cpus"]["online"])

@@ -49,8 +49,11 @@ RECORDED = {"topology_recorded": "gone.json"}
 
 
 def test_hosts_that_cannot_be_read_are_reported_each_with_its_reason(play, tmp_path):
+    (tmp_path / "out").mkdir(mode=0o700)
     status, said = play("verify.yml", group(gone=GONE, recorded=RECORDED), output="out")
     assert status != 0
+    # It may be the user's home.
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
     assert "not as planned: 2 of 2 hosts (gone, recorded)" in said
     report = json.loads((tmp_path / "out" / "verify.json").read_text(encoding="utf-8"))
     rows = {part["host"]: part["rows"] for part in report["hosts"]}
