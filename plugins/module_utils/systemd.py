@@ -9,6 +9,9 @@ import subprocess
 
 from ansible_collections.inference.host.plugins.module_utils import units
 
+CREDENTIALS = ("/run/credentials", "/run/inference.host/credentials")
+"""Where a unit's process has what LoadCredential= gave it. In a sandbox systemd hides the first folder; the unit of
+role watch has it as the second one."""
 JOURNAL_LINES = 20
 """How many of a unit's last lines go into the message."""
 
@@ -106,9 +109,13 @@ def action_needed(unit, properties):
         action = units.action_needed(dict(properties, Environment=""), b"")
         return action or ("restart" if _changed(folder) < max(map(_changed, paths), default=0) else None)
     texts = [read(path).decode("utf-8", "replace") for path in paths]
-    credentials = [(read(source), read("/run/credentials/%s/%s" % (unit, name)))
-                   for text in texts for name, source in units.credentials(text)]
+    credentials = [(read(source), _loaded(unit, name)) for text in texts for name, source in units.credentials(text)]
     return units.action_needed(properties, read(folder + "/environ"), credentials)
+
+
+def _loaded(unit, name):
+    """Return what a unit's process got as a credential, nothing where it got none."""
+    return next(filter(None, (read("%s/%s/%s" % (folder, unit, name)) for folder in CREDENTIALS)), b"")
 
 
 def _changed(path):
