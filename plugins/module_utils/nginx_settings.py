@@ -155,8 +155,8 @@ def upstreams(plan, wishes, with_clients, engine_keys):
 def kept_connections(plan, upstream):
     """Return how many idle connections a worker keeps to the servers of an upstream: none to engines.
 
-    llama-server promises `Keep-Alive` in the head of an event stream and closes at its end all the same. Of streams that
-    followed each other at once every fifth was sent on such a connection and lost; a new one costs nothing on loopback.
+    llama-server promises `Keep-Alive` in the head of an event stream and closes at its end all the same. Every fifth
+    of streams that followed each other at once was sent on such a connection and lost; a new one costs nothing here.
     """
     if plan["balances"] == "instances":
         return 0
