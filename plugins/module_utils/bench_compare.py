@@ -87,7 +87,7 @@ def changes(before, after):
         lines += ["%s-%s: %s %s -> %s" % (name, index, key, one.get(key), other.get(key))
                   for key in OF_INSTANCE if one.get(key) != other.get(key)]
     if not lines and before["plan"].get("digest") != after["plan"].get("digest"):
-        lines.append("the plan differs in settings alone")
+        lines.append("the plan differs in what is not kept: settings, arguments, environment or limits")
     return lines
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.inference.host.plugins.module_utils.bench_shapes import in_words, shapes_of
+from ansible_collections.inference.host.plugins.module_utils.bench_stream import url_parts
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.plan_table import COMPLETING, table
 
@@ -17,14 +18,16 @@ def benchmark_jobs(plan, shapes, url=None, queue=0):
 
     url: of the host's nginx; None is loopback. queue: nginx_queue, requests that wait at each instance. A job of a load
     has "service", "url", "shape", "instances" and "why_not", one of an engine "service", "instance" (the service's
-    first), "nice", "shape" and "why_not". why_not is one sentence, None for a job that can be done. Raises PlanError
-    where the host has nothing to measure, and as shapes_of.
+    first), "nice", "shape" and "why_not". why_not is one sentence, None for a job that can be done. Raises ValueError
+    where the host has nothing to measure, for a url that is none, and as shapes_of.
     """
     wanted = shapes_of(shapes)
     services = [service for service in plan["services"] if service["runtime"] in COMPLETING]
     if not services:
         raise PlanError("inference_services has no service of runtime %s; others take no prompt, so that there is "
                         "nothing to measure." % " or ".join(COMPLETING))
+    if url:
+        url_parts(url, "benchmark_url")
     base = (url or "http://127.0.0.1:%d" % plan["nginx"]["listen_port"]).rstrip("/")
     jobs = {"load": [], "engine": []}
     for service in services:

@@ -73,7 +73,9 @@ def _runs(level, job, answer):
     run = dict(SKIPPED, level="engine" if level == "engine" else "service", service=job["service"],
                shape=job["shape"]["name"], parameters={}, why_not=job["why_not"])
     if not job["why_not"]:
-        run.update(failed=True, why_not=str(answer.get("msg") or "it was not measured, without a word why.").strip())
+        # A message may end with lines of a unit's journal.
+        said = " ".join(str(answer.get("msg") or "it was not measured, without a word why.").split())
+        run.update(failed=True, why_not=("the connection was lost: " if answer.get("unreachable") else "") + said)
     return [run]
 
 
@@ -81,7 +83,7 @@ def read_result(text, where):
     """Return the results in a file's text. Raises PlanError for what is none of ours; where: its path."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise PlanError("%s holds no JSON; it must be a file that playbooks/benchmark.yml has "
                         "written." % where) from None
     if not isinstance(found, dict) or found.get("version") != VERSION or not isinstance(found.get("runs"), list):
@@ -105,13 +107,14 @@ def _list(value):
 def _is_run(run):
     return (isinstance(run, dict) and all(isinstance(run.get(key), str) for key in ("level", "service", "shape"))
             and isinstance(run.get("judged"), bool) and isinstance(run.get("parameters"), dict)
+            and (run["judged"] or isinstance(run.get("why_not"), str))
             and all(isinstance(repeat, dict) for repeat in _list(run.get("repeats")))
             and isinstance(run.get("summary"), dict) and all(map(_is_spread, run["summary"].values())))
 
 
 def _is_spread(found):
     return isinstance(found, dict) and all(
-        isinstance(found.get(key), (int, float)) and not isinstance(found[key], bool)
+        isinstance(found.get(key), (int, float)) and not isinstance(found[key], bool) and abs(found[key]) < float("inf")
         for key in ("median", "low", "high", "n"))
 
 

@@ -11,6 +11,7 @@ are lengths in tokens, each measured by itself.
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from ansible_collections.inference.host.plugins.module_utils.checks import (
@@ -116,14 +117,31 @@ def shapes_of(wishes):
             shapes = [wish]
         for shape in shapes:
             complete = _complete(where, shape)
-            found.setdefault(complete["name"], complete)
+            if found.setdefault(complete["name"], complete) != complete:
+                raise PlanError("%s.name is %s, as that of another shape; give each its own." % (
+                    where, complete["name"]))
+    _check_lengths(found.values())
     return list(found.values())
+
+
+def _check_lengths(shapes):
+    """Each length of level engine is a run by itself, called by its length: two of them could not be told apart."""
+    taken = {}
+    for shape, key in itertools.product(shapes, ("prompts", "generate")):
+        for length in shape[key]:
+            if (key, length) in taken:
+                raise PlanError("benchmark_shapes: %s of %s and of %s both have %d; leave it out of one." % (
+                    key, taken[key, length], shape["name"], length))
+            taken[key, length] = shape["name"]
 
 
 def _complete(where, shape):
     complete = check_fields(where, shape, FIELDS)
     if complete["level"] == "engine" and not complete["prompts"] + complete["generate"]:
         raise PlanError("%s has level engine and neither prompts nor generate; give lengths in tokens." % where)
+    if complete["level"] == "service" and not complete["hold_seconds"] and complete["requests"] < complete["users"]:
+        raise PlanError("%s.requests is %d; with %d users it must be %d or more, else some would have nothing to "
+                        "ask." % (where, complete["requests"], complete["users"], complete["users"]))
     if complete["hold_seconds"]:
         least = sum(complete[key] for key in ("ramp_seconds", "hold_seconds", "down_seconds"))
         if complete["limit_seconds"] < least:

@@ -109,13 +109,13 @@ def why_not_judged(repeats, during, limits):
     if asked and failed > MOST_FAILED * asked:
         reasons.append("%d of %d requests failed" % (failed, asked))
     speeds = [repeat["tokens_per_second"] for repeat in repeats if repeat.get("tokens_per_second")]
-    if speeds:
+    if len(speeds) < len(repeats):
+        reasons.append("no token came in %d of %d repeats" % (len(repeats) - len(speeds), len(repeats)))
+    elif speeds:
         apart = 100.0 * (max(speeds) - min(speeds)) / median(speeds)
         if apart > limits["spread_percent"]:
             reasons.append("the repeats lie %.0f %% apart, more than benchmark_spread_percent %g" % (
                 apart, limits["spread_percent"]))
-    elif repeats:
-        reasons.append("no token came")
     return "; ".join(reasons) + "." if reasons else None
 
 

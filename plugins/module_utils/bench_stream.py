@@ -15,6 +15,8 @@ import ssl
 import time
 from urllib.parse import urlsplit
 
+from ansible_collections.inference.host.plugins.module_utils.checks import kind
+
 LONGEST_LINE = 1 << 20
 SHOWN = 160
 
@@ -26,19 +28,30 @@ class Broken(Exception):
     """What is wrong with an answer."""
 
 
+def url_parts(url, variable):
+    """Return (the parts of a URL as urllib has them, its port). Raises ValueError, which never shows a password."""
+    if isinstance(url, str) and "@" in url.partition("//")[2].partition("/")[0]:
+        raise ValueError("%s has a user or a password in it, which nobody asks for; leave them out." % variable)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        known = parts.scheme in ("http", "https") and parts.hostname
+    except (ValueError, TypeError, AttributeError):
+        known = False
+    if not known:
+        raise ValueError("%s is %s; it must be one such as http://127.0.0.1:8080." % (variable, kind(url)))
+    return parts, port
+
+
 def target_of(url, model, key=None, ca_file=None, validate_certs=True):
-    """Return the Target of a service at such a URL as http://127.0.0.1:8080/chat. Raises ValueError, OSError."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("url is '%s'; it must be one such as http://127.0.0.1:8080/chat." % url)
-    if parts.username or parts.password:
-        raise ValueError("url has a password in it; give a key by api_key.")
+    """Return the Target of a service at such a URL as http://127.0.0.1:8080/chat. Raises ValueError, and OSError for a
+    ca_file that cannot be used."""
+    parts, port = url_parts(url, "url")
     tls = None
     if parts.scheme == "https":
         tls = ssl.create_default_context(cafile=ca_file)
         if not validate_certs:
             tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-    port = parts.port or (443 if tls else 80)
     return Target(parts.hostname, port, parts.path.rstrip("/"), parts.netloc, tls, key, model)
 
 

@@ -20,6 +20,9 @@ SHARED = {
 }
 """Options of llama-server that mean the same to llama-bench, each with one value."""
 
+BETWEEN = {"--tensor-split": "/", "--device": "/", "--override-tensor": ";"}
+"""What stands between the parts of a value where llama-server has a comma, at which llama-bench begins another test."""
+
 
 class BenchError(Exception):
     """What is wrong with what llama-bench said, as one sentence."""
@@ -69,7 +72,8 @@ def shared_arguments(arguments):
             value, equals = str(arguments[position]), "="
             position += 1
         if equals:
-            taken += [SHARED[name], value]
+            option = SHARED[name]
+            taken += [option, value.replace(",", BETWEEN.get(option, ","))]
     return taken, left
 
 

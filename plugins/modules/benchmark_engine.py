@@ -84,6 +84,7 @@ stopped:
   type: bool
 """
 
+import math
 import os
 import re
 import time
@@ -149,32 +150,35 @@ def run(params, host, check_mode, check_stop):
     _status, said = engine_run.ask([program, "--help"], HELP_SECONDS)
     options = sorted(set(re.findall(r"--[a-z][a-z-]*", said)))
     commands = llama_bench.bench_commands(instance, program, model, shape, options)
+    deadline = time.monotonic() + shape["limit_seconds"]
     try:
         runs = [one for command in commands
-                for one in measure(params, shape, command, host, instance["unit"] if running else None, check_stop)]
+                for one in measure(params, deadline, command, host, instance["unit"] if running else None, check_stop)]
     finally:
         host.call("stop", bench_unit.transient_unit(instance))
         if running:
+            # Our stops and starts are no failures that its restart.tries may count.
+            host.call("reset-failed", instance["unit"])
             # It also waits until the engine is healthy, which systemd may have begun already.
             host.must(instance["unit"], "start")
     return {"runs": runs, "stopped": running}
 
 
-def measure(params, shape, command, host, unit, check_stop):
-    """Run llama-bench once and return its runs."""
+def measure(params, deadline, command, host, unit, check_stop):
+    """Run llama-bench once, until a time of the clock at most, and return its runs."""
     instance, cpus = params["instance"], [int(cpu) for cpu in params["instance"]["cpus"]]
     if unit:
         # Once more before a second call: after the first systemd brings it back.
         host.must(unit, "stop")
     machine = bench_state.Machine(cpus)
     before, watch, began = machine.snapshot({}), bench_state.Watch(machine, [], False), time.monotonic()
+    seconds = max(1, math.ceil(deadline - began))
     check_stop()
-    status, output, said = host.run(bench_unit.transient_words(
-        instance, command, shape["limit_seconds"], params["nice"], unit))
+    status, output, said = host.run(bench_unit.transient_words(instance, command, seconds, params["nice"], unit))
     check_stop()
     if status:
         raise llama_bench.BenchError("llama-bench on the CPUs of %s did not succeed within %d s (status %d): %s" % (
-            instance["name"], shape["limit_seconds"], status, " ".join(said.split())[-SHOWN:] or "it said nothing"))
+            instance["name"], seconds, status, " ".join(said.split())[-SHOWN:] or "it said nothing"))
     during = watch.during(time.monotonic() - began, bench_unit.cpu_seconds(said))
     state = {"before": before, "after": machine.snapshot({}), "during": during}
     return [finish(one, instance, during, state, params) for one in llama_bench.parse(output)]

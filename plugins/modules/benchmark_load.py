@@ -142,7 +142,6 @@ from ansible_collections.inference.host.plugins.module_utils import (
     bench_stream,
     systemd,
 )
-from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 
 ARGUMENT_SPEC = {
     "url": {"type": "str", "required": True},
@@ -167,10 +166,11 @@ def main():
         (shape,) = bench_shapes.shapes_of([params["shape"]])
         target = bench_stream.target_of(params["url"], params["service"], params["api_key"], params["ca_file"],
                                         params["validate_certs"])
-    except PlanError as error:
+    except ValueError as error:
         module.fail_json(msg=str(error))
-    except (OSError, ValueError) as error:
-        module.fail_json(msg="url %s cannot be asked: %s" % (params["url"], error))
+    except OSError as error:
+        module.fail_json(msg="benchmark_ca_file is '%s', which cannot be used (%s); it must be a file with "
+                             "certificates." % (params["ca_file"], error.strerror or error))
     if shape["level"] != "service":
         module.fail_json(msg="shape %s has level engine; module benchmark_engine measures that." % shape["name"])
     if module.check_mode:

@@ -56,10 +56,13 @@ def turns(service, port, runs, kept):
     """Return the playbook that measures; each line of the file `kept` is [variant, repeat] as JSON."""
     url = "{{ 'http://127.0.0.1:19999' if item.1 is match('untuned') else 'http://127.0.0.1:%d/%s' }}" % (port, service)
     names = {"service": service, "variant": "{{ item.1 }}", "url": url, "busy": BUSY % 19998}
+    key = ("{{ nginx_clients.values() | first if nginx_clients | default({}) "
+           "else (service_api_keys | default({}))['%s'] | default(none) }}" % service)
     tasks = [
         {"ansible.builtin.shell": {"cmd": TURN, "executable": "/bin/bash"},
          "environment": dict(names, engine="{{ words.stdout.split()[0] }}", model="{{ words.stdout.split()[1] }}")},
-        {"inference.host.benchmark_load": {"url": url, "service": service, "shape": SHAPE}, "register": "measured"},
+        {"inference.host.benchmark_load": {"url": url, "service": service, "shape": SHAPE, "api_key": key},
+         "register": "measured"},
         {"ansible.builtin.shell": {"cmd": "echo \"$line\" >> " + kept}, "delegate_to": "localhost", "become": False,
          "environment": {"line": "{{ [item.1, measured.run.repeats[0]] | to_json }}"}},
     ]

@@ -69,6 +69,11 @@ def test_before_after_and_what_became_of_it(controller):
         status, said = controller.play("benchmark.yml", label="after", benchmark_url=fast.url)
     assert status == 0, said
 
+    # Names of models and what servers say are in it as they are.
+    path = controller.result("after")
+    path.write_text(path.read_text().replace('"first_error": null', '"first_error": "\U0001f600 {{ 1 }}"'))
+    assert "\U0001f600" in path.read_text()
+
     status, said = controller.play("compare.yml", before="before", after="after")
     assert status == 0 and "0 not judged" in said, said
     assert "HOST SERVICE SHAPE METRIC BEFORE AFTER RATIO VERDICT" in said
@@ -84,6 +89,14 @@ def test_before_after_and_what_became_of_it(controller):
     status, said = controller.play("benchmark.yml", label="before", benchmark_url=fast.url)
     assert status == 2 and "here: the label is 'before', and " in said and "set benchmark_replace to true." in said
     assert controller.result("before").read_text() == before
+
+
+def test_each_host_of_several_is_compared(controller):
+    hosts = {name: {"ansible_connection": "local"} for name in ("one", "two", "three")}
+    (controller.folder / "hosts.json").write_text(json.dumps({"inference_hosts": {"hosts": hosts}}))
+    status, said = controller.play("compare.yml", before="a", after="b")
+    assert status == 0, said
+    assert [name for name in hosts if f"missing: {name} has no results with label a and b." not in said] == []
 
 
 def test_check_mode_says_what_it_would_measure_and_measures_nothing(controller):
@@ -116,3 +129,27 @@ def test_a_label_that_is_missing_or_wrong_is_said(controller, playbook, variable
     status, found = controller.play(playbook, **variables)
     assert status != 0 and said in found
     assert not (controller.folder / "benchmarks").exists()
+
+
+SSH = """#!/bin/sh
+# The last word is the command, and what it runs comes on stdin. Shape `lost` loses its connection, once.
+for last; do :; done
+cat > {0}/stdin
+grep -q '"lost"' {0}/stdin && [ ! -e {0}/was-lost ] && touch {0}/was-lost && exit 255
+exec sh -c "$last" < {0}/stdin
+"""
+
+
+def test_a_connection_that_is_lost_takes_nothing_else_with_it(controller):
+    (controller.folder / "ssh").write_text(SSH.format(controller.folder))
+    (controller.folder / "ssh").chmod(0o755)
+    with completing(0.01, 0.01) as server:
+        status, said = controller.play(
+            "benchmark.yml", label="before", benchmark_url=server.url, ansible_connection="ssh",
+            ansible_ssh_executable=str(controller.folder / "ssh"),
+            benchmark_shapes=[dict(SHAPE, name=name) for name in ("first", "lost", "last")])
+    assert status != 0 and (controller.folder / "was-lost").exists(), said
+    runs = json.loads(controller.result("before").read_text())["runs"]
+    assert [(run["shape"], run["judged"], run.get("failed")) for run in runs] == [
+        ("first", True, None), ("lost", False, True), ("last", True, None)], said
+    assert "here: the connection was lost: " in said and "not judged: the connection was lost: " in said

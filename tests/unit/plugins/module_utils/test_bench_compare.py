@@ -57,6 +57,17 @@ def test_a_url_of_the_users_is_taken():
     assert jobs["load"][0]["url"] == "https://box1.example.org/chat"
 
 
+@pytest.mark.parametrize(("url", "said"), [
+    ("box1", "benchmark_url is 'box1'; it must be one such as http://127.0.0.1:8080."),
+    (8080, "benchmark_url is 8080; it must be one such as http://127.0.0.1:8080."),
+    ("https://me:secret@box1", "benchmark_url has a user or a password in it, which nobody asks for; leave them out."),
+])
+def test_a_url_that_is_none_is_refused_before_anything_is_measured(url, said):
+    with pytest.raises(ValueError) as error:
+        bench_jobs.benchmark_jobs(PLAN, ["short-u1"], url)
+    assert str(error.value) == said
+
+
 def test_what_a_service_cannot_take_is_said():
     jobs = bench_jobs.benchmark_jobs(PLAN, ["throughput-b8-p128", {"name": "long", "prompt_tokens": 4000}])
     assert [job["why_not"] for job in jobs["load"]] == [
@@ -108,7 +119,7 @@ def test_what_failed_and_what_was_skipped_is_a_run_that_says_why():
     jobs = bench_jobs.benchmark_jobs(PLAN, ["short-u1", "throughput-b8-p128", "engine"])
     measured = run(1.0, 1.0, 1.0, 1.0)
     found = bench_result.benchmark_result(PLAN, "box1", "a", WHEN, {}, jobs, {
-        "load": [{"run": measured}, {"skipped": True}], "engine": [{"msg": "the unit runs."}]})
+        "load": [{"run": measured}, {"skipped": True}], "engine": [{"msg": "the unit\nruns."}]})
     assert found["runs"][0] == measured
     assert [(one["shape"], one["judged"], one.get("failed"), one["why_not"]) for one in found["runs"][1:]] == [
         ("throughput-b8-p128", False, None, "it needs 8 slots, and the service has 4 (parallel x instances)."),
@@ -121,7 +132,8 @@ def test_a_label_names_a_file(label):
         bench_result.result_file("benchmarks", "box1", label)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"version": 2, "runs": []}', '{"version": 1}', "null"])
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"version": 2, "runs": []}', '{"version": 1}', "null",
+                                  pytest.param("[" * 100000, id="deep")])
 def test_a_file_that_is_none_of_ours_is_refused(text):
     with pytest.raises(PlanError, match=r"^box1/a\.json holds no .*written\.$"):
         bench_result.read_result(text, "box1/a.json")
@@ -130,6 +142,9 @@ def test_a_file_that_is_none_of_ours_is_refused(text):
 @pytest.mark.parametrize(("path", "value", "said"), [
     (("runs", 0), None, "runs[0]"), (("runs", 0, "judged"), "yes", "runs[0]"), (("runs", 0, "repeats"), {}, "runs[0]"),
     (("runs", 0, "summary"), {"tokens_per_second": {"median": "15"}}, "runs[0]"),
+    (("runs", 0, "summary"), {"tokens_per_second": {"median": 15, "low": float("nan"), "high": 16, "n": 4}}, "runs[0]"),
+    (("runs", 0, "summary"), {"ttft_ms": {"median": 15, "low": 15, "high": float("inf"), "n": 4}}, "runs[0]"),
+    (("runs", 0, "judged"), False, "runs[0]"),
     (("runs", 0, "summary"), [], "runs[0]"), (("runs", 0, "shape"), None, "runs[0]"),
     (("plan",), None, "plan or engine"), (("plan", "services"), {}, "plan or engine"),
     (("plan", "services", 0, "name"), 1, "plan or engine"), (("engine",), [], "plan or engine"),
@@ -225,7 +240,11 @@ def test_what_else_has_changed_is_said():
                      "chat-1: only before"]
     other = copy.deepcopy(PLAN)
     other["settings"][0]["value"] = "powersave"
-    assert bench_compare.changes(result(), result(plan=other)) == ["the plan differs in settings alone"]
+    said = ["the plan differs in what is not kept: settings, arguments, environment or limits"]
+    assert bench_compare.changes(result(), result(plan=other)) == said
+    other = copy.deepcopy(PLAN)
+    other["instances"][0]["arguments"] = ["--flash-attn", "off"]
+    assert bench_compare.changes(result(), result(plan=other)) == said
     assert bench_compare.changes(result(), result()) == []
 
 

@@ -84,9 +84,14 @@ def test_the_key_is_shown_to_the_server_alone():
 
 
 @pytest.mark.parametrize(("url", "said"), [
-    ("ftp://x/y", "url is 'ftp://x/y'; it must be one such as http://127.0.0.1:8080/chat."),
-    ("chat", "url is 'chat'; it must be one such as http://127.0.0.1:8080/chat."),
-    ("http://me:secret@x/", "url has a password in it; give a key by api_key."),
+    ("ftp://x/y", "url is 'ftp://x/y'; it must be one such as http://127.0.0.1:8080."),
+    ("chat", "url is 'chat'; it must be one such as http://127.0.0.1:8080."),
+    ("http://x:port/", "url is 'http://x:port/'; it must be one such as http://127.0.0.1:8080."),
+    ("http://[::1", "url is 'http://[::1'; it must be one such as http://127.0.0.1:8080."),
+    (["http://x"], "url is a list; it must be one such as http://127.0.0.1:8080."),
+    ("http://me:secret@x/", "url has a user or a password in it, which nobody asks for; leave them out."),
+    ("ftp://me:secret@", "url has a user or a password in it, which nobody asks for; leave them out."),
+    ("https://me:secret@[::1/", "url has a user or a password in it, which nobody asks for; leave them out."),
 ])
 def test_wrong_urls_are_refused(url, said):
     with pytest.raises(ValueError) as error:

@@ -39,6 +39,7 @@ def test_each_group_is_complete_and_fits_its_limit(name):
 def test_a_shape_is_taken_once_and_in_order():
     assert names("short-u4, short") == ["short-u4", "short-u1"]
     assert names(["short-u1", {"name": "mine", "users": 2}]) == ["short-u1", "mine"]
+    assert names(["engine", "short-engine", "engine"]) == ["engine", "short-engine"]
 
 
 @pytest.mark.parametrize(("wishes", "sentence"), [
@@ -55,6 +56,14 @@ def test_a_shape_is_taken_once_and_in_order():
      "benchmark_shapes[0] has level engine and neither prompts nor generate; give lengths in tokens."),
     ([{"name": "a", "hold_seconds": 60, "ramp_seconds": 5, "limit_seconds": 20}],
      "benchmark_shapes[0].limit_seconds is 20; ramp, hold and down alone take 65."),
+    ([{"name": "a", "users": 12}],
+     "benchmark_shapes[0].requests is 8; with 12 users it must be 12 or more, else some would have nothing to ask."),
+    (["short", {"name": "short-u1", "users": 2}],
+     "benchmark_shapes[1].name is short-u1, as that of another shape; give each its own."),
+    (["engine", {"name": "mine", "level": "engine", "prompts": [64, 512]}],
+     "benchmark_shapes: prompts of engine and of mine both have 512; leave it out of one."),
+    ([{"name": "a", "level": "engine", "generate": [32, 32]}],
+     "benchmark_shapes: generate of a and of a both have 32; leave it out of one."),
 ])
 def test_wrong_wishes_are_refused(wishes, sentence):
     with pytest.raises(PlanError) as error:

@@ -105,7 +105,8 @@ def test_a_noisy_machine_is_not(during, said):
     ([], "0 repeats are too few to tell a difference from chance, 4 are needed."),
     (repeats(10, 10, 10, 14), "the repeats lie 40 % apart, more than benchmark_spread_percent 25."),
     (repeats(10, 10, 10, 10, errors=1), "4 of 44 requests failed."),
-    (repeats(0, 0, 0, 0), "no token came."),
+    (repeats(0, 0, 0, 0), "no token came in 4 of 4 repeats."),
+    (repeats(10, 10, 10, 0), "no token came in 1 of 4 repeats."),
 ])
 def test_repeats_that_say_nothing_are_not(found, said):
     assert bench_stats.why_not_judged(found, QUIET, LIMITS) == said

@@ -56,6 +56,9 @@ def test_it_is_never_told_to_pin_threads_itself():
     (["-fa", "on", "--mlock", "--poll=0"], ["--flash-attn", "on", "--poll", "0"], ["--mlock"]),
     (["--seed", "-1", "--n-cpu-moe", "4"], ["--n-cpu-moe", "4"], ["--seed"]),
     (["--flash-attn"], [], []),
+    # A comma begins another test.
+    (["-ts", "3,1", "--device=CUDA0,CUDA1"], ["--tensor-split", "3/1", "--device", "CUDA0/CUDA1"], []),
+    (["-ot", "a=CPU,b=CUDA0"], ["--override-tensor", "a=CPU;b=CUDA0"], []),
 ])
 def test_arguments_that_both_programs_have(arguments, taken, left):
     assert llama_bench.shared_arguments(arguments) == (taken, left)
@@ -72,6 +75,10 @@ def test_the_unit_has_the_instances_placement_and_nothing_of_the_network():
             "ExecStopPost=+/bin/systemctl start --no-block inference-chat@0.service"} <= set(properties)
 
 
+def test_systemd_puts_no_variable_into_the_words():
+    assert bench_unit.transient_words(instance(), ["x", "a$${HOME}$"], 300)[-2:] == ["x", "a$$$${HOME}$$"]
+
+
 def test_the_unit_of_a_card_sees_it_and_nothing_is_brought_back_that_did_not_run():
     found = bench_unit.transient_words(instance(gpus=["0000:65:00.0"]), ["x"], 300)
     assert not [word for word in found if "PrivateDevices" in word or "ExecStopPost" in word or "NUMA" in word]
@@ -85,6 +92,7 @@ def test_the_unit_is_not_taken_for_an_instance():
     ("Running as unit: a.service\nCPU time consumed: 1min 2.500s\n", 62.5),
     ("CPU time consumed: 950ms", 0.95),
     ("CPU time consumed: 2h 3s", 7203.0),
+    ("CPU time consumed: 1month 1w 1d 1min 1s 1ms 1us", 2629800 + 604800 + 86400 + 61.001001),
     ("Service runtime: 3s", None),
     ("CPU time consumed: none", None),
     ("", None),

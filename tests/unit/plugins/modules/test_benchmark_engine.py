@@ -19,7 +19,8 @@ echo "systemctl $*" >> {0}/calls
 case "$1 $2" in
 show*) echo "Id=inference-chat@0.service"; echo "ActiveState=$(cat {0}/state)"; echo "MainPID=0" ;;
 "stop inference-chat@0.service") echo inactive > {0}/state ;;
-"start inference-chat@0.service") [ -e {0}/broken ] && exit 1; echo active > {0}/state ;;
+"start inference-chat@0.service") [ -e {0}/broken ] || [ -e {0}/too-often ] && exit 1; echo active > {0}/state ;;
+"reset-failed inference-chat@0.service") rm -f {0}/too-often ;;
 "stop inference-benchmark"*) [ -e {0}/pid ] && kill "$(cat {0}/pid)"; true ;;
 esac
 """
@@ -36,6 +37,7 @@ LLAMA_BENCH = """#!/bin/sh
 case "$(cat {0}/how)" in
 fails) exit 3 ;;
 hangs) echo $$ > {0}/pid; exec sleep 600 ;;
+works) sleep 1.1 ;;
 babbles) echo "who are you"; exit 0 ;;
 esac
 test() {{ echo "{{\\"build_number\\": 11312, \\"n_prompt\\": $1, \\"n_gen\\": $2, \\"n_threads\\": 3,
@@ -64,7 +66,7 @@ class Host:
     def calls(self):
         """What was called, but for the questions."""
         lines = (self.folder / "calls").read_text().splitlines()
-        return [line for line in lines if not line.startswith("systemctl show")]
+        return [line for line in lines if not line.startswith(("systemctl show", "systemctl reset-failed"))]
 
     def arguments(self, stop=True, **instance):
         plan = dict(fleet_plan("xaichat")["instances"][0], model_file="m/1/m.gguf",
@@ -120,6 +122,13 @@ def test_two_numbers_of_threads_are_two_calls_both_alone(host):
     assert host.state() == "active"
 
 
+def test_two_calls_share_the_limit(host):
+    host.set(how="works")
+    host.run(threads_batch=2)
+    limits = [int(call.split("RuntimeMaxSec=")[1].split()[0]) for call in host.calls() if "RuntimeMaxSec=" in call]
+    assert limits[0] == 1800 and limits[1] in range(1700, 1800)
+
+
 @pytest.mark.parametrize(("how", "said"), [
     ("fails", "llama-bench on the CPUs of chat-0 did not succeed within 1800 s (status 3): it says why"),
     ("babbles", "llama-bench did not end with its list of results."),
@@ -128,6 +137,11 @@ def test_whatever_fails_the_unit_runs_again(host, how, said):
     host.set(how=how)
     assert host.run()["msg"] == said
     assert host.state() == "active" and host.calls()[-1] == "systemctl start " + UNIT
+
+
+def test_a_unit_that_was_started_too_often_for_its_limit_comes_back(host):
+    host.set(**{"too-often": ""})
+    assert "msg" not in host.run() and host.state() == "active"
 
 
 def test_a_unit_that_does_not_come_back_is_said(host):

@@ -140,7 +140,12 @@ def test_check_mode_asks_nothing(run_module):
 
 
 @pytest.mark.parametrize(("changes", "said"), [
-    ({"url": "chat"}, "url chat cannot be asked: url is 'chat'; it must be one such as http://127.0.0.1:8080/chat."),
+    ({"url": "chat"}, "url is 'chat'; it must be one such as http://127.0.0.1:8080."),
+    # The password is not shown.
+    ({"url": "http://me:secret@x"}, "url has a user or a password in it, which nobody asks for; leave them out."),
+    ({"url": "https://x", "ca_file": "/not/there.pem"},
+     "benchmark_ca_file is '/not/there.pem', which cannot be used (No such file or directory); it must be a file with "
+     "certificates."),
     ({"shape": {"name": "a", "user": 2}}, "benchmark_shapes[0].user is not known; did you mean users?"),
     ({"shape": {"name": "a", "level": "engine", "prompts": [8]}},
      "shape a has level engine; module benchmark_engine measures that."),
