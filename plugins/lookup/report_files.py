@@ -11,7 +11,8 @@ short_description: What the other playbooks have written, for a report
 description:
   - Reads C(HOST/plan.json) and C(HOST/plan.svg) as C(playbooks/plan.yml) writes them, C(verify.json) of
     C(playbooks/verify.yml), and C(HOST/LABEL.json) of C(playbooks/benchmark.yml), all on the controller.
-  - A folder or a file that is not there is left out. One that cannot be read is there with the reason.
+  - A folder or a file that is not there is left out. A file or a host's folder that cannot be read is there with the
+    reason. Where the folder of plans or of benchmarks itself cannot be read, the lookup fails.
 options:
   plans:
     description: Folder with a folder of each host.
@@ -44,6 +45,7 @@ _raw:
   elements: dict
 """
 
+from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.inference.host.plugins.module_utils.report_folders import report_files
 
@@ -53,4 +55,8 @@ class LookupModule(LookupBase):
 
     def run(self, terms, variables=None, **kwargs):
         self.set_options(var_options=variables, direct=kwargs)
-        return [report_files(*(self.get_option(name) for name in ("plans", "reports", "benchmarks")))]
+        folders = [self.get_option(name) for name in ("plans", "reports", "benchmarks")]
+        try:
+            return [report_files(*folders)]
+        except OSError as error:
+            raise AnsibleLookupError("%s cannot be read: %s" % (error.filename, error.strerror)) from None

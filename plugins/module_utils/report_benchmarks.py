@@ -100,6 +100,18 @@ def _compared(before, after):
     return answer
 
 
+def chosen(runs, most):
+    """Return at most so many of the runs of `comparisons`, in their order: first those that are worse, then of each
+    service and level the first ones."""
+    seen, order = {}, []
+    for place, run in enumerate(runs):
+        key = run["service"], run["level"]
+        seen[key] = seen.get(key, 0) + 1
+        worse = any(compared["verdict"] == "worse" for compared in run["metrics"].values())
+        order.append((not worse, seen[key], place))
+    return [runs[place] for place in sorted(place for _worse, _seen, place in sorted(order)[:most])]
+
+
 def metric_order(name):
     """Sort metrics by METRICS, others behind them by name."""
     return list(METRICS).index(name) if name in METRICS else len(METRICS), name
@@ -107,11 +119,13 @@ def metric_order(name):
 
 def courses(benchmarks):
     """Return {(service, level, shape): {metric: [a point or None for each measurement]}}, for those with two points or
-    more. Runs that were not judged have no point."""
+    more. Runs that were not judged have no point, nor those whose shape was another one than the newest's."""
     points = {}
+    asked = {key_of(run): run["asked"] for benchmark in benchmarks for run in benchmark["runs"] if run["judged"]}
     for place, benchmark in enumerate(benchmarks):
         for run in benchmark["runs"]:
-            for name, metric in run["metrics"].items() if run["judged"] else ():
+            comparable = run["judged"] and run["asked"] == asked[key_of(run)]
+            for name, metric in run["metrics"].items() if comparable else ():
                 course = points.setdefault(key_of(run), {}).setdefault(name, [None] * len(benchmarks))
                 course[place] = metric
     enough = {key: {name: course for name, course in metrics.items() if len(list(filter(None, course))) > 1}

@@ -68,11 +68,12 @@ def course(points, labels):
     for x, point in known:
         y = base - max(0, point["median"]) * scale
         parts.append(element("circle", kind="now", cx=number(x), cy=number(y), r=3.2))
-    for place, (x, point) in enumerate(known):
-        if place in (0, len(known) - 1):
+    for kind, (x, point) in (("soft", known[0]), ("strong", known[-1])):
+        words = figure(point["median"])
+        # Side by side at the end of a long course there is room for the newest alone.
+        if kind == "strong" or x + text_width(words, SIZE) < known[-1][0]:
             y = base - max(0, point["high"]) * scale - 5
-            parts.append(element("text", figure(point["median"]), kind="strong" if place else "soft",
-                                 x=number(max(0, x - 8) if not place else x - 8), y=number(max(10, y))))
+            parts.append(element("text", words, kind=kind, x=number(x - 8), y=number(max(10, y))))
     room = WIDTH / 2 - 6
     parts.append(element("text", fit(clean(labels[0]), room, SIZE), kind="soft", x=0, y=base + 15))
     parts.append(element("text", fit(clean(labels[-1]), room, SIZE), kind="soft end", x=WIDTH, y=base + 15))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 
 LARGEST_BYTES = 16 * 1024 * 1024
@@ -17,7 +18,8 @@ def report_files(plans, reports, benchmarks):
     """Return {"plans": {host: {"plan": file, "picture": file}}, "verify": file, "benchmarks": [file]}.
 
     plans, reports, benchmarks: folders; what is not there is left out. A file is {"text", "modified": UTC, to the
-    minute}, or {"fault": why it cannot be read}; of benchmarks it has "host" and "label", too.
+    minute}, or {"fault": why it cannot be read}; of benchmarks it has "host" and "label", too. Raises OSError where
+    the folder of plans or of benchmarks cannot be read.
     """
     files = {"plans": {}, "benchmarks": []}
     for host in _folders(plans):
@@ -31,7 +33,12 @@ def report_files(plans, reports, benchmarks):
         files["verify"] = verify
     for host in _folders(benchmarks):
         folder = os.path.join(benchmarks, host)
-        for name in sorted(os.listdir(folder)):
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            files["benchmarks"].append(dict(_fault(error), host=host, label="*"))
+            continue
+        for name in names:
             if name.endswith(".json") and not name.startswith("."):
                 file = _file(os.path.join(folder, name), LARGEST_BYTES)
                 files["benchmarks"] += [dict(file, host=host, label=name[:-len(".json")])] if file else []
@@ -39,28 +46,31 @@ def report_files(plans, reports, benchmarks):
 
 
 def _folders(folder):
-    """Return the names of the folders in a folder, sorted; none where it is not there or cannot be read."""
+    """Return the names of the folders in a folder, sorted; none where it is not there."""
     try:
         names = os.listdir(folder)
-    except OSError:
+    except FileNotFoundError:
         return []
-    return sorted(name for name in names if not name.startswith(".") and os.access(
-        os.path.join(folder, name, "."), os.R_OK | os.X_OK))
+    return sorted(name for name in names if not name.startswith(".") and os.path.isdir(os.path.join(folder, name)))
 
 
 def _file(path, largest):
     """Return a file, or None where there is none."""
-    if not os.path.lexists(path):
-        return None
-    if not os.path.isfile(path):
-        return {"fault": "is no file"}
     try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            return {"fault": "is no file"}
         with open(path, "rb") as source:
-            status = os.fstat(source.fileno())
             content = source.read(largest + 1)
+    except FileNotFoundError:
+        return {"fault": "is no file"} if os.path.islink(path) else None
     except OSError as error:
-        return {"fault": "cannot be read: %s" % error.strerror}
+        return _fault(error)
     if len(content) > largest:
         return {"fault": "is larger than %d MiB" % (largest // 1024 // 1024)}
     modified = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(status.st_mtime))
     return {"text": content.decode("utf-8", "replace"), "modified": modified}
+
+
+def _fault(error):
+    return {"fault": "cannot be read: %s" % error.strerror}

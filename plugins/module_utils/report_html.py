@@ -12,15 +12,12 @@ import re
 
 from ansible_collections.inference.host.plugins.module_utils import plan_picture
 
-VOID = ("br", "meta", "link", "wbr")
-"""Elements without an end."""
 SHAPES = ("rect", "path", "line", "circle")
 """Elements of SVG that are empty here, and may end at once."""
 
 PLAIN = frozenset((
-    "class", "id", "title", "role", "scope", "tabindex", "lang", "datetime", "colspan", "open",
-    "xmlns", "viewBox", "width", "height", "x", "y", "x1", "y1", "x2", "y2", "dx", "rx", "r", "cx", "cy", "d",
-    "points", "patternUnits"))
+    "class", "id", "title", "role", "scope", "tabindex", "lang", "colspan", "viewBox", "width", "height", "x", "y",
+    "x1", "y1", "x2", "y2", "dx", "rx", "r", "cx", "cy", "d", "patternUnits"))
 """Attributes whose value is only shown, or only drawn."""
 
 REFERENCE = re.compile("url[(]#[a-z0-9-]+[)]")
@@ -72,8 +69,6 @@ def element(name, *children, **attributes):
         key = {"kind": "class"}.get(key, key.replace("_", "-"))
         if value is not None:
             words.append('%s="%s"' % (key, _value(key, clean(value))))
-    if name in VOID:
-        return Html("<%s>" % " ".join(words))
     if name in SHAPES:
         return Html("<%s/>" % " ".join(words))
     return Html("<%s>%s</%s>" % (" ".join(words), "".join(map(markup, children)), name))

@@ -43,10 +43,14 @@ def read_inputs(files, hosts=()):
         one["plan"] = _plan(_parsed(pair.get("plan"), "plan.json", one["faults"]), one["faults"])
         one["picture"] = _content(pair.get("picture"), "plan.svg", one["faults"])
     notes = []
-    for part in sequence(mapping(_parsed(files.get("verify"), "verify.json", notes)).get("hosts")):
+    verify = _parsed(files.get("verify"), "verify.json", notes)
+    if verify is not None and not isinstance(mapping(verify).get("hosts"), list):
+        notes.append("verify.json holds no comparison")
+    for part in sequence(mapping(verify).get("hosts")):
         if isinstance(part, dict) and part.get("host"):
             one = host(part["host"])
-            one["rows"] = [_row(row) for row in sequence(part.get("rows")) if isinstance(row, dict)]
+            # A host that was compared has a row at least.
+            one["rows"] = [_row(row) for row in sequence(part.get("rows")) if isinstance(row, dict)] or None
             one["p2p"] = [{key: text(pair.get(key)) for key in PAIR} for pair in sequence(part.get("p2p"))
                           if isinstance(pair, dict)]
     for file in sequence(files.get("benchmarks")):

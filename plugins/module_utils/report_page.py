@@ -45,6 +45,9 @@ SHARED = 12
 """Rows of the list of what needs somebody first."""
 NAMED = 6
 """Hosts that such a row names."""
+RUNS, LEAST_RUNS = 1600, 8
+"""Runs of benchmarks that all pages show together, and each at least, so that 200 hosts stay below 10 MB. As many
+problems."""
 
 
 def fleet_report(files, title="", hosts=()):
@@ -59,7 +62,8 @@ def fleet_report(files, title="", hosts=()):
     found = {host["name"]: problems(host) for host in fleet}
     fleet.sort(key=lambda host: (rank(found[host["name"]]), host["name"]))
     title = text(title) or "Inference hosts"
-    pages = [_page(host, addresses[host["name"]], found[host["name"]]) for host in fleet]
+    most = max(LEAST_RUNS, RUNS // max(1, len(fleet)))
+    pages = [_page(host, addresses[host["name"]], found[host["name"]], most) for host in fleet]
     head = element("head", *_meta(), element("title", title),
                    element("style", Html(report_style())))
     body = element("body", element("a", "To the hosts", href="#hosts", kind="skip"),
@@ -102,18 +106,24 @@ def _front(fleet, files, found, addresses, notes):
 def _tally(fleet, files, found):
     acting = sum(bool(urgent(found[host["name"]])) for host in fleet)
     times = written(files)
+    # A file without a host in it, or a broken one, has compared nothing.
+    compared = times["verify"] if any(host["rows"] for host in fleet) else ""
     numbers = [(len(fleet), "host" if len(fleet) == 1 else "hosts"), (acting, "need attention" if acting != 1 else
                "needs attention"), (sum(map(_was_read, fleet)), "read back"),
                (sum(bool(host["benchmarks"]) for host in fleet), "measured")]
     said = ["plans of %s" % times["plans"] if times["plans"] else "no plans were found",
-            "read back on %s" % times["verify"] if times["verify"] else "nothing was read back"]
+            "read back on %s" % compared if compared else "nothing was read back"]
+    if times["plans"] > compared > "":
+        said.append("which was before the newest plan")
     words = ", ".join(said)
     return join([element("ul", *(element("li", element("b", number), noun) for number, noun in numbers), kind="tally"),
                  element("p", words[0].upper() + words[1:] + ".", kind="muted")])
 
 
 def _was_read(host):
-    return host["rows"] is not None and all(row["status"] != "unreachable" for row in host["rows"])
+    """Tell whether the host was compared with its plan; rows of the area `host` say why that could not be."""
+    return host["rows"] is not None and not any(
+        row["status"] == "unreachable" or row["area"] == "host" for row in host["rows"])
 
 
 def _group_row(kind, what, hosts, addresses):
@@ -165,26 +175,28 @@ def _speed(benchmarks):
     return join(lines)
 
 
-def _page(host, address, found):
-    """The page of one host."""
+def _page(host, address, found, most):
+    """The page of one host; most: how many runs of its benchmarks and problems are shown."""
     parts = [element("p", element("a", "\N{LEFTWARDS ARROW} All hosts", href="#hosts"), kind="back"),
              element("h2", host["name"], " ", badge(*state(found)))]
     hardware = host_line(host["picture"] or "")
     parts.append(element("p", hardware, kind="muted") if hardware else None)
-    parts += [element("h3", "Needs attention"), _problem_list(found)]
+    parts += [element("h3", "Needs attention"), _problem_list(found, most)]
     parts += [element("h3", "Plan"), _picture(host), instances_part(host["plan"])]
-    parts += [element("h3", "Benchmarks"), benchmarks_part(host["benchmarks"])]
+    parts += [element("h3", "Benchmarks"), benchmarks_part(host["benchmarks"], most)]
     parts += [element("h3", "Models and releases"), models_part(host["plan"], host["rows"])]
     parts += [element("h3", "Settings"), settings_part(host["plan"], host["rows"])]
     parts += [element("h3", "Engines, units, nginx"), others_part(host["plan"], host["rows"]), pairs_part(host["p2p"])]
     return element("section", *parts, id=address, kind="host", tabindex="-1", aria_label=host["name"])
 
 
-def _problem_list(found):
+def _problem_list(found, most):
     if not found:
         return element("p", "Nothing: the host is as planned, and the plan has no warnings.")
-    return element("ul", *(element("li", badge(*KINDS[problem["kind"]]), element("div", problem["what"], element(
-        "small", problem["why"]) if problem["why"] else None)) for problem in found), kind="problems")
+    more = "and %d more, in the tables below and in the files" % (len(found) - most)
+    return join([element("ul", *(element("li", badge(*KINDS[problem["kind"]]), element("div", problem["what"], element(
+        "small", problem["why"]) if problem["why"] else None)) for problem in found[:most]), kind="problems"),
+        element("p", more, kind="muted") if len(found) > most else None])
 
 
 def _picture(host):

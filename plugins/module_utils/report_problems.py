@@ -26,6 +26,8 @@ KINDS = {
 URGENT = ("unreachable", "refused", "drift", "partial", "unreadable", "slower")
 """Kinds for which somebody has to act; the others are for whoever has time."""
 
+NUMBER = re.compile("([0-9]+)")
+
 
 def problems(host):
     """Return [{"kind", "what", "why"}] of a host (see report_inputs.py), the most urgent first."""
@@ -94,14 +96,20 @@ def rank(found):
 def shared(of_hosts):
     """Return [(kind, what, [host names])] of what needs somebody, as it is on several hosts or on one alone.
 
-    of_hosts: {host name: its problems}. Numbers within the words, such as a CPU's, make no difference.
+    of_hosts: {host name: its problems}. Those whose words differ only in numbers, such as a CPU's, are one; an ellipsis
+    stands for each number that differs.
     """
     groups = {}
     for host, found in of_hosts.items():
         for problem in urgent(found):
-            key = problem["kind"], re.sub("[0-9]+", "0", problem["what"])
-            what, hosts = groups.setdefault(key, (problem["what"], []))
-            if host not in hosts:
-                hosts.append(host)
+            key = problem["kind"], NUMBER.sub("0", problem["what"])
+            words, hosts = groups.setdefault(key, ({}, {}))
+            words[problem["what"]] = hosts[host] = True
     order = sorted(groups.items(), key=lambda group: (list(KINDS).index(group[0][0]), -len(group[1][1])))
-    return [(key[0], what, hosts) for key, (what, hosts) in order]
+    return [(kind, _common(list(words)), list(hosts)) for (kind, _likeness), (words, hosts) in order]
+
+
+def _common(texts):
+    """Return texts that differ only in numbers as one."""
+    parts = zip(*(NUMBER.split(text) for text in texts))
+    return "".join(part[0] if len(set(part)) == 1 else "\N{HORIZONTAL ELLIPSIS}" for part in parts)

@@ -45,7 +45,9 @@ def _keys(setting, of_name):
     role, label = setting["role"], setting["label"]
     if "*" not in label:
         return [key for key in ((role, label), (role, setting["name"])) if key in of_name][:1]
-    pattern = re.compile("[^/]*".join(map(re.escape, label.split("*"))))
+    first, *middle, last = map(re.escape, label.split("*"))
+    # Without going back (?>), so that a strange name with many * takes no longer than another one.
+    pattern = re.compile("%s%s[^/]*%s" % (first, "".join("(?>[^/]*?%s)" % part for part in middle), last))
     return [key for key in of_name if key[0] == role and pattern.fullmatch(key[1])]
 
 

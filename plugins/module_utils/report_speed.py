@@ -7,9 +7,11 @@ from __future__ import annotations
 from ansible_collections.inference.host.plugins.module_utils.report_benchmarks import (
     METRICS,
     change,
+    chosen,
     comparisons,
     courses,
     figure,
+    key_of,
     metric_order,
     moment,
     pair,
@@ -24,12 +26,13 @@ MOST_ROWS, MOST_COURSES = 8, 2
 """Rows of a chart, and courses over time of each service."""
 
 
-def benchmarks_part(benchmarks):
-    """Return the part of a page with the benchmarks of one host as markup."""
+def benchmarks_part(benchmarks, most):
+    """Return the part of a page with the benchmarks of one host as markup; most: how many runs are shown."""
     before, after = pair(benchmarks)
     if not after:
         return element("p", "No benchmark of this host was found; playbooks/benchmark.yml makes one.", kind="muted")
-    runs = comparisons(before, after)
+    measured = comparisons(before, after)
+    runs = chosen(measured, most)
     services = list(dict.fromkeys((run["service"], run["level"]) for run in runs))
     parts = [_legend(before, after)]
     charts = []
@@ -37,23 +40,26 @@ def benchmarks_part(benchmarks):
         mine = [run for run in runs if (run["service"], run["level"]) == (service, level)]
         charts += _charts(service, level, mine)
     parts.append(element("div", *charts, kind="charts") if charts else None)
-    over_time = _courses(benchmarks) if len(benchmarks) > 2 else []
+    over_time = _courses(benchmarks, set(map(key_of, runs))) if len(benchmarks) > 2 else []
     if over_time:
         parts += [element("h4", "Over time"), element("div", *over_time, kind="charts")]
-    parts.append(element("details", element("summary", "All numbers"), _numbers(runs, before, after)))
+    more = len(measured) - len(runs)
+    parts.append(element("details", element("summary", "All numbers" if not more else "Numbers"),
+                         _numbers(runs, before, after)))
+    if more:
+        words = "%d more runs of %s are in the benchmark's file." % (more, after["label"])
+        parts.append(element("p", words, kind="muted"))
     return join(parts)
 
 
 def _legend(before, after):
     """What is compared with what, and when that was measured."""
-    newer = [element("span", kind="key now"), element("b", after["label"]), " " + moment(after["when"])]
-    older = []
-    if before:
-        older = [element("span", kind="key was"), element("b", before["label"]), " " + moment(before["when"])]
+    keys = [element("span", element("span", kind="key " + kind), element("b", one["label"]), " " + moment(one["when"]),
+                    kind="keyed") for kind, one in (("was", before), ("now", after)) if one]
     note = "Bars are medians, lines reach from the lowest to the highest repeat."
     note += " Where these overlap there is no difference." if before else " Nothing is compared with one measurement."
     engine = " Engine: %s." % after["engine"] if after["engine"] else ""
-    return join([element("p", *older, *newer), element("p", note + engine, kind="muted")])
+    return join([element("p", *keys), element("p", note + engine, kind="muted")])
 
 
 def _charts(service, level, runs):
@@ -83,11 +89,11 @@ def _caption(service, level, name, metric):
     return element("figcaption", "%s%s: %s" % (service, engine, METRICS.get(name, name)), element("small", words))
 
 
-def _courses(benchmarks):
-    """Return the charts over time: of each service its first metric, for a few shapes."""
+def _courses(benchmarks, keys):
+    """Return the charts over time: of each service its first metric, for a few shapes. keys: of the runs shown."""
     labels, drawn, answer = [benchmark["label"] for benchmark in benchmarks], {}, []
     for (service, level, shape), metrics in courses(benchmarks).items():
-        if drawn.setdefault((service, level), 0) < MOST_COURSES:
+        if (service, level, shape) in keys and drawn.setdefault((service, level), 0) < MOST_COURSES:
             drawn[service, level] += 1
             name = min(metrics, key=metric_order)
             first = next(filter(None, metrics[name]))

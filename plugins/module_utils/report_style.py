@@ -34,8 +34,7 @@ section:focus{outline:none}
 .skip:focus{left:1rem;top:.5rem;background:var(--page);padding:.3rem .6rem}
 .muted,small{color:var(--muted)}
 small{font-size:.85rem;font-weight:400;display:block;line-height:1.4}
-.number{font-variant-numeric:tabular-nums;white-space:nowrap}
-code,.code{font:.88em ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
+.code{font:.88em ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
 .tally{list-style:none;display:flex;flex-wrap:wrap;gap:.4rem 1.4rem;padding:0;margin:1.1rem 0 0}
 .tally b{font-size:1.35rem;font-weight:600;font-variant-numeric:tabular-nums;margin-right:.35rem}
 .wide{overflow-x:auto}
@@ -53,7 +52,6 @@ tbody th{font-weight:600}
 .group th{padding-top:1.1rem;color:var(--muted);font-size:.8rem;font-weight:600}
 .badge{display:inline-block;white-space:nowrap;font-size:.8rem;font-weight:600;line-height:1.35;padding:.05rem .5rem;
 border:1px solid currentColor;border-radius:1rem}
-small.good,.good{color:var(--good)}
 .bad{color:var(--bad)}.warn{color:var(--warn)}.good{color:var(--good)}
 .badge.quiet{color:var(--muted)}
 .problems{list-style:none;padding:0;margin:.6rem 0}
@@ -81,7 +79,8 @@ figcaption small{font-weight:400}
 .chart .course{stroke:var(--accent);stroke-width:2;fill:none;stroke-linejoin:round}
 .chart .band{fill:var(--accent);opacity:.18}
 .key{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin:0 .3em 0 0}
-.key.was{background:var(--before)}.key.now{background:var(--accent);margin-left:1em}
+.key.was{background:var(--before)}.key.now{background:var(--accent)}
+.keyed{display:inline-block;margin-right:1em}
 section.host{display:none}
 section.host:target{display:block}
 main:has(.host:target) #hosts{display:none}
@@ -89,7 +88,7 @@ main:has(.host:target) #hosts{display:none}
 @media (max-width:700px){
 .wide{overflow:visible}
 thead{position:absolute;left:-99rem}
-table,tbody,tr,th,td{display:block}
+table,caption,tbody,tr,th,td{display:block}
 tbody tr{padding:.7rem 0;border-bottom:1px solid var(--line)}
 th,td,.settings td,.settings tbody th{border:0;padding:.1rem 0;min-width:0}
 td[data-label]{display:grid;grid-template-columns:6.5rem 1fr;gap:0 .6rem}
@@ -106,7 +105,7 @@ section.host{display:block;break-before:page}
 main:has(.host:target) section.host:not(:target){display:none}
 main:has(.host:target) section.host{break-before:auto}
 tr,figure,.scroll,li{break-inside:avoid}
-h2,h3{break-after:avoid}
+h2,h3,h4,.group{break-after:avoid}
 .scroll{overflow:visible;border:0}
 .scroll svg{min-width:0}
 .wide{overflow:visible}

@@ -43,6 +43,8 @@ def pictures(browser, page, folder):
 
 def main():
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
     files = large_fleet(HOSTS)
     started = time.perf_counter()
     text = fleet_report(files, "Fleet")

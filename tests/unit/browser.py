@@ -129,7 +129,7 @@ class Browser:
         answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(answer["data"]))
 
-    def printed(self, path):
-        """Write the page as PDF on A4."""
+    def printed(self):
+        """Return the page as PDF on A4; `look` decides of which medium."""
         answer = self.call("Page.printToPDF", paperWidth=8.27, paperHeight=11.69, printBackground=False)
-        path.write_bytes(base64.b64decode(answer["data"]))
+        return base64.b64decode(answer["data"])

@@ -81,3 +81,10 @@ def test_folders_and_file_can_be_elsewhere_and_nothing_is_no_failure(play, folde
     page = Page((folder / "out/of/here.html").read_text(encoding="utf-8"))
     assert page.texts("span", "badge")[:2] == ["No plan", "No plan"]
     assert [path.name for path in (folder / "out/of").iterdir()] == ["here.html"]
+
+
+def test_a_folder_as_output_and_a_file_as_folder_are_refused_in_a_sentence(play, folder):
+    status, said = play(output="plans")
+    assert status == 2 and "report_output is 'plans', a folder; it must be the path of a file." in said
+    status, said = play(benchmarks="hosts.json")
+    assert status == 2 and "%s/hosts.json cannot be read: Not a directory" % folder in said

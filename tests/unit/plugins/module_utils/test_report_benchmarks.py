@@ -3,6 +3,7 @@
 import pytest
 from ansible_collections.inference.host.plugins.module_utils.report_benchmarks import (
     change,
+    chosen,
     comparisons,
     courses,
     figure,
@@ -91,6 +92,26 @@ def test_courses_have_a_place_for_each_measurement_and_two_points_at_least():
     (course,) = courses(runs).values()
     assert list(course) == ["tokens_per_second"]
     assert [point and point["median"] for point in course["tokens_per_second"]] == [1, None, 3, None]
+
+
+def test_a_course_has_only_what_was_asked_as_the_newest_was():
+    def asked(users, value):
+        return read("x", dict(run(tokens_per_second=metric(value)), parameters={"users": users, "threads": value}))
+
+    (course,) = courses([asked(4, 1), asked(8, 2), asked(4, 3), asked(8, 4)]).values()
+    assert [point and point["median"] for point in course["tokens_per_second"]] == [None, 2, None, 4]
+    assert courses([asked(4, 1), asked(8, 2)]) == {}
+
+
+def test_of_many_runs_the_worse_and_the_first_of_each_service_are_chosen():
+    def many(slow):
+        return read("x", *(run(service, "s%d" % shape, m=metric(5 if (service, shape) == slow else 10))
+                           for service in ("chat", "embed") for shape in range(9)))
+
+    runs = comparisons(many(None), many(("chat", 7)))
+    assert [(run["service"], run["shape"]) for run in chosen(runs, 4)] == [
+        ("chat", "s0"), ("chat", "s1"), ("chat", "s7"), ("embed", "s0")]
+    assert chosen(runs, 18) == runs
 
 
 @pytest.mark.parametrize("value", [None, [], {}, {"runs": {}}, {"runs": "x"}, 3])

@@ -67,6 +67,12 @@ def test_a_course_has_a_point_for_each_measurement_that_there_is(values):
     assert all(left >= -0.1 and right <= WIDTH + 1 for left, right in places(chart))
 
 
+def test_the_first_value_of_a_course_gives_way_to_the_newest():
+    near, far = (course([None] * 28 + [metric(12345), *[None] * between, metric(12400)], ["x"] * (30 + between))
+                 for between in (0, 9))
+    assert Page(near).texts("text")[:-2] == ["12400"] and Page(far).texts("text")[:-2] == ["12345", "12400"]
+
+
 def test_texts_of_a_chart_are_escaped():
     assert "<b>" not in bars([row(1, 2, name="<b>x</b>")])
     assert "<i>" not in course([metric(1), metric(2)], ["<i>", "<i>"])

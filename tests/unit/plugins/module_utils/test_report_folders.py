@@ -1,5 +1,6 @@
 """The folders of a report: what is read of them, and what is left alone."""
 
+import errno
 import os
 
 import pytest
@@ -55,6 +56,27 @@ def test_what_cannot_be_read_is_said(folders, monkeypatch):
     files = read(folders)
     assert files["plans"]["gpu2"] == {"plan": {"fault": "is no file"}, "picture": {"fault": "is no file"}}
     assert files["plans"]["gpu1"]["plan"] == {"fault": "is larger than 0 MiB"}
+
+
+def test_what_may_not_be_read_is_said(folders, monkeypatch):
+    def refused(real):
+        def call(path, *arguments):
+            if str(path).endswith(("gpu3", "gpu2/plan.json", "reports/verify.json")):
+                raise PermissionError(errno.EACCES, "Permission denied", path)
+            return real(path, *arguments)
+        return call
+
+    monkeypatch.setattr(report_folders, "open", refused(open), raising=False)
+    monkeypatch.setattr(report_folders.os, "listdir", refused(os.listdir))
+    files = read(folders)
+    fault = {"fault": "cannot be read: Permission denied"}
+    assert files["plans"]["gpu2"] == {"plan": fault} and files["verify"] == fault
+    assert files["benchmarks"][-1] == dict(fault, host="gpu3", label="*")
+
+
+def test_a_folder_that_is_none_is_an_error_and_no_empty_fleet(folders):
+    with pytest.raises(NotADirectoryError):
+        report_files(str(folders / "plans/README.md"), str(folders), str(folders))
 
 
 def test_bytes_that_are_no_text_are_replaced(folders):

@@ -73,6 +73,16 @@ def test_a_broken_comparison_is_said_once_and_of_no_host():
     assert (notes, hosts[0]["rows"], hosts[0]["faults"]) == (["verify.json is no JSON"], None, [])
 
 
+@pytest.mark.parametrize("value", [[], {}, {"hosts": 3}, "x", 0])
+def test_something_else_is_no_comparison(value):
+    assert read_inputs({"verify": file(json.dumps(value))}) == ([], ["verify.json holds no comparison"])
+
+
+@pytest.mark.parametrize("rows", [{}, {"rows": []}, {"rows": 3}, {"rows": ["x"]}])
+def test_a_host_without_a_row_was_not_compared(rows):
+    assert one(verify=file({"hosts": [dict(rows, host="h", outcome="ok")]}))["rows"] is None
+
+
 def test_a_status_that_nobody_knows_is_one_that_somebody_looks_at():
     report = {"hosts": [{"host": "h", "rows": [dict(row("h", "a", "b"), status="new"), {"status": "ok"}, "row", None]}]}
     assert [found["status"] for found in one(verify=file(report))["rows"]] == ["refused", "ok"]

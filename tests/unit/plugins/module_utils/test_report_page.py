@@ -72,6 +72,19 @@ def test_the_front_page_counts_and_says_how_old_it_is():
     assert any("Plans of %s, read back on %s." % (WHEN, WHEN) in text for text in PAGE.texts("p"))
 
 
+def test_a_comparison_that_is_older_than_a_plan_says_so():
+    words = "read back on 2026-11-20 20:00 UTC, which was before the newest plan."
+    assert words in fleet_report(dict(SAMPLE, verify=dict(SAMPLE["verify"], modified="2026-11-20 20:00 UTC")))
+    assert "newest plan" not in fleet_report(SAMPLE) + fleet_report(dict(SAMPLE, verify=None))
+
+
+@pytest.mark.parametrize("status", ["refused", "unreachable"])
+def test_a_host_that_could_not_be_read_was_not_read_back(status):
+    verify = verify_report([row("a", "host", "reading the host", status), row("b", "cpu", "x", "drift")])
+    (tally,) = Page(fleet_report({"verify": file(verify)})).all("ul", "tally")
+    assert "1read back" in tally["text"]
+
+
 def test_what_needs_attention_first_names_its_hosts():
     (first, *_others) = PAGE.all("ul", "problems")
     words = " ".join(first["text"].split())
@@ -121,7 +134,7 @@ def test_what_is_missing_is_said():
 def test_a_broken_file_is_said_and_the_rest_is_shown():
     files = dict(SAMPLE, verify=file("{"), plans=dict(SAMPLE["plans"], bad={"plan": file("["), "picture": file("x")}))
     text = fleet_report(files)
-    assert "verify.json is no JSON" in text and "plan.json is no JSON" in text
+    assert "verify.json is no JSON" in text and "plan.json is no JSON" in text and "nothing was read back" in text
     assert "plan.svg is none that this collection draws" in text and "chat × 2, embed, whisper" in text
 
 
@@ -152,6 +165,25 @@ def test_the_same_files_give_the_same_text():
 
 def test_200_large_hosts_that_all_differ_stay_below_10_megabytes():
     assert len(fleet_report(large_fleet(200)).encode()) < 10_000_000
+
+
+@pytest.mark.parametrize("factor", [1.2, 0.8])
+def test_it_is_no_larger_with_all_shapes_better_or_worse(factor):
+    """20 hosts, each with the room that it has among 200."""
+    files = large_fleet(20, sizes=27, growth={"more": factor, "less": 1 / factor})
+    others = ["never%d" % number for number in range(180)]
+    sizes = [len(fleet_report(found, hosts=others).encode()) for found in (files, {})]
+    assert 10 * (sizes[0] - sizes[1]) < 10_000_000
+
+
+def test_few_hosts_show_all_their_runs_and_many_say_how_many_more():
+    files = large_fleet(1, sizes=27)
+    alone, among = (Page(fleet_report(files, hosts=["never%d" % number for number in range(count)]))
+                    for count in (0, 199))
+    runs = [sum("throughput-b" in row["text"] for row in page.all("tr") if row["path"].count("details")) for page in (
+        alone, among)]
+    assert runs == [81, 8] and "All numbers" in alone.texts("summary")
+    assert "73 more runs of december are in the benchmark's file." in among.texts("p")
 
 
 # Hostile texts

@@ -98,4 +98,10 @@ def test_what_several_hosts_have_in_common_is_said_once():
 
     fleet = {"a": found(("drift", "cpu: cpu3"), ("drift", "x"), ("warning", "w")), "b": found(("drift", "cpu: cpu17")),
              "c": found(("unreachable", "gone"))}
-    assert shared(fleet) == [("unreachable", "gone", ["c"]), ("drift", "cpu: cpu3", ["a", "b"]), ("drift", "x", ["a"])]
+    assert shared(fleet) == [("unreachable", "gone", ["c"]), ("drift", "cpu: cpu…", ["a", "b"]), ("drift", "x", ["a"])]
+
+
+def test_numbers_in_which_hosts_differ_are_left_open_and_others_stay():
+    fleet = {host: [{"kind": "drift", "what": what, "why": ""} for what in found] for host, found in {
+        "a": ["model: gemma-3-27b", "chat b1-p512", "chat b4-p512"], "b": ["model: gemma-3-4b"]}.items()}
+    assert shared(fleet) == [("drift", "model: gemma-3-…b", ["a", "b"]), ("drift", "chat b…-p512", ["a"])]

@@ -61,6 +61,23 @@ def test_settings_that_differ_in_a_number_alone_keep_their_own_rows():
         (path, str(number), "ok") for number, path in enumerate(paths)]
 
 
+def test_a_name_with_many_stars_takes_no_longer():
+    setting = {"role": "nvme", "label": "/sys/" + "*a" * 40 + "/b*", "name": "n", "kind": "sysfs", "value": "1",
+               "reason": "", "evidence": "vendor", "applies": True, "why_not": ""}
+    names = ["/sys/" + "a" * 90 + "/c", "/sys/" + "xa" * 45 + "/bx"]
+    assert [entry["label"] for entry in settings_of({"settings": [setting]}, [
+        row("h", "nvme", name, wanted=name) for name in names])] == names[::-1]
+
+
+def test_a_star_stands_for_no_folder():
+    setting = {"role": "nvme", "label": "/sys/block/*/queue/*_kb", "name": "n", "kind": "sysfs", "value": "1",
+               "reason": "", "evidence": "vendor", "applies": True, "why_not": ""}
+    names = ["/sys/block/nvme0n1/queue/max_kb", "/sys/block/a/b/queue/max_kb", "/sys/block/x/queue/y_kb/z_kb"]
+    evidence = {entry["label"]: entry["evidence"] for entry in settings_of({"settings": [setting]}, [
+        row("h", "nvme", name) for name in names])}
+    assert evidence == dict(zip(names, ["vendor", "", ""], strict=True))
+
+
 def test_what_the_plan_does_not_name_is_shown_in_its_role_without_evidence():
     rows = [*rows_of("h", PLAN, 16), row("h", "memory", "/etc/sysctl.d/60-old.conf", "drift", wanted="not there")]
     (entry,) = [entry for entry in settings_of(*read(*rows)) if "60-old" in entry["label"]]
