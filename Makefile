@@ -31,11 +31,20 @@ $(READY): requirements.txt
 $(MODEL): | $(READY)
 	molecule/lab/sample-model $@
 
-.PHONY: setup sample lock browser
-browser: # for the tests of the report's page
-	@command -v chromium >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends chromium; }
+# Of Debian's package, without installing it: the service would start.
+PROMTOOL := build/promtool/usr/bin/promtool
+$(PROMTOOL):
+	mkdir -p build/promtool
+	cd build/promtool && { apt-get download prometheus || { $(SUDO) apt-get update && apt-get download prometheus; }; }
+	cd build/promtool && dpkg --fsys-tarfile prometheus_*.deb | tar --extract ./usr/bin/promtool
+	rm build/promtool/prometheus_*.deb
+
+.PHONY: setup sample lock promtool browser
 setup: $(READY) ## Make the virtual environment with the pinned packages
 sample: $(MODEL) ## Fetch the sample model (Gemma 3 270M, 240 MB)
+promtool: $(PROMTOOL) ## Fetch promtool, with which the unit tests try the alert rules
+browser: # for the tests of the report's page
+	@command -v chromium >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends chromium; }
 lock: $(READY) ## Renew requirements.txt from requirements.in
 	.venv/bin/pip install --quiet uv
 	.venv/bin/uv pip compile --universal --python-version 3.11 --upgrade requirements.in -o requirements.txt
@@ -51,6 +60,7 @@ lab-down: ## Remove the labs, and what an interrupted test left: nothing stays
 	INFERENCE_LAB_ID=molecule INFERENCE_LAB_STATE=$(CURDIR)/build/lab $(LAB) down --all
 	INFERENCE_LAB_ID=serving INFERENCE_LAB_SUBNET=10.89.85.0/24 INFERENCE_LAB_STATE=$(CURDIR)/build/lab $(LAB) down --all
 	INFERENCE_LAB_ID=measuring INFERENCE_LAB_SUBNET=10.89.86.0/24 INFERENCE_LAB_STATE=$(CURDIR)/build/lab $(LAB) down --all
+	INFERENCE_LAB_ID=monitoring INFERENCE_LAB_SUBNET=10.89.87.0/24 INFERENCE_LAB_STATE=$(CURDIR)/build/lab $(LAB) down --all
 	INFERENCE_LAB_ID=runner INFERENCE_LAB_STATE=$(CURDIR)/build/lab $(LAB) down --all
 	molecule/lab/machine down --all
 	INFERENCE_LAB_ID=molecule INFERENCE_LAB_STATE=$(CURDIR)/build/lab molecule/lab/machine down --all
@@ -69,8 +79,8 @@ restore: lab $(MODEL) ## Give the lab host back as it was before the first `make
 
 ## Tests -----------------------------------------------------------------------------------------------------------
 
-.PHONY: test lint unit gates molecule serving measuring runner machine build
-test: lint unit gates molecule serving measuring runner machine ## Run everything
+.PHONY: test lint unit gates molecule serving measuring monitoring runner machine build
+test: lint unit gates molecule serving measuring monitoring runner machine ## Run everything
 
 # Each part says how long it took, whether it passed or not.
 timed = started=$$SECONDS; trap 'echo "== $@: $$((SECONDS - started)) s"' EXIT;
@@ -78,10 +88,10 @@ timed = started=$$SECONDS; trap 'echo "== $@: $$((SECONDS - started)) s"' EXIT;
 lint: $(READY) ## ansible-lint (production profile) and ruff
 	@$(timed) tests/gates/run lint
 
-unit: $(READY) browser ## Unit tests
+unit: $(READY) $(PROMTOOL) browser ## Unit tests
 	@$(timed) pytest -n auto --dist loadfile tests/unit
 
-gates: $(READY) ## ansible-test sanity, galaxy-importer, the built archive, other versions of ansible-core
+gates: $(READY) $(PROMTOOL) browser ## ansible-test sanity, galaxy-importer, the built archive, other versions of ansible-core
 	@$(timed) tests/gates/run sanity galaxy matrix
 
 molecule: $(READY) $(MODEL) ## Scenario `default` on a container lab of its own
@@ -92,6 +102,9 @@ serving: $(READY) $(MODEL) ## Scenario `serving`: two hosts and a balancer under
 
 measuring: $(READY) $(MODEL) ## Scenario `measuring`: a host is measured, tuned by measuring and reported on
 	@$(timed) molecule/run measuring
+
+monitoring: $(READY) $(MODEL) ## Scenario `monitoring`: a real Prometheus reads a real engine, and says when it is stopped
+	@$(timed) molecule/run monitoring
 
 runner: $(READY) $(MODEL) ## The site through ansible-runner, as a CI system does it
 	@$(timed) pytest -s tests/runner

@@ -37,8 +37,9 @@ class FirewallError(Exception):
     """What is wrong, in one sentence for the person who must act."""
 
 
-def rules(ssh_ports, nginx_ports, tcp_ports, udp_ports, sources):
-    """Return (revision, text of the rules). sources: networks that may reach nginx, empty for all.
+def rules(ssh_ports, nginx_ports, tcp_ports, udp_ports, sources, monitoring_ports=(), scrapers=()):
+    """Return (revision, text of the rules). sources: networks that may reach nginx, empty for all. scrapers: networks
+    that may reach the monitoring ports, empty for none.
 
     What is not named is dropped. Raises FirewallError without a port for SSH: the host could not be reached any more;
     and for a source that is no network.
@@ -47,20 +48,25 @@ def rules(ssh_ports, nginx_ports, tcp_ports, udp_ports, sources):
         raise FirewallError("the port of the SSH connection is not known, so the firewall would cut it off; set "
                             "ansible_port in the inventory")
     lines = [accept("tcp", ssh_ports)]
-    try:
-        networks = [ipaddress.ip_network(source) for source in sources]
-    except ValueError as error:
-        raise FirewallError("firewall_nginx_sources: %s; name networks such as 10.0.0.0/8" % error) from None
-    for family, version in (("ip", 4), ("ip6", 6)):
-        mine = sorted(str(network) for network in networks if network.version == version)
-        if mine:
-            lines.append("%s saddr { %s } %s" % (family, ", ".join(mine), accept("tcp", nginx_ports)))
-    if not networks:
-        lines.append(accept("tcp", nginx_ports))
+    lines += from_networks("firewall_nginx_sources", sources, nginx_ports) or [accept("tcp", nginx_ports)]
+    if monitoring_ports:
+        lines += from_networks("monitoring_scrapers", scrapers, monitoring_ports)
     lines += [accept(protocol, ports) for protocol, ports in (("tcp", tcp_ports), ("udp", udp_ports)) if ports]
     accepted = "\n".join("        " + line for line in lines)
     revision = hashlib.sha256((_RULES + accepted).encode()).hexdigest()[:16]
     return revision, _RULES % {"table": TABLE, "revision": revision, "accepted": accepted}
+
+
+def from_networks(variable, sources, ports):
+    """Return the rules that let some networks come in at some ports, one a family; `variable` named the networks."""
+    try:
+        networks = [ipaddress.ip_network(source) for source in sources]
+    except ValueError as error:
+        raise FirewallError("%s: %s; name networks such as 10.0.0.0/8" % (variable, error)) from None
+    mine = {family: sorted(str(network) for network in networks if network.version == version)
+            for family, version in (("ip", 4), ("ip6", 6))}
+    return ["%s saddr { %s } %s" % (family, ", ".join(found), accept("tcp", ports))
+            for family, found in mine.items() if found]
 
 
 def accept(protocol, ports):

@@ -36,14 +36,25 @@ def find_broken(run, pattern):
     return broken(out)
 
 
+def missing(run, names):
+    """Return those of the packages that are not wholly installed; [] where the host has no dpkg."""
+    if not names or not shutil.which("dpkg-query"):
+        return []
+    _status, out, _error = run(["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Abbrev}\n", *names])
+    whole = {line.split()[0] for line in out.splitlines() if line.split()[1:2] and line.split()[1][1:2] == "i"}
+    return [name for name in names if name not in whole]
+
+
 def install(run, name, left=()):
-    """Install a package without what it only recommends; `left` are packages that were left half installed."""
+    """Install a package, or a list of them, without what they only recommend; `left` are packages that were left half
+    installed."""
     if left:
         _must(run, ["dpkg", "--configure", "-a", "--force-confdef", "--force-confold"])
         _must(run, ["apt-get", "-y", *LOCK, "--fix-broken", "--no-install-recommends", "install"])
     _must(run, ["apt-get", *LOCK, "-q", "update"])
     _must(run, ["apt-get", "-y", "-q", *LOCK, "-o", "Dpkg::Options::=--force-confdef", "-o",
-                "Dpkg::Options::=--force-confold", "--no-install-recommends", "install", name])
+                "Dpkg::Options::=--force-confold", "--no-install-recommends", "install",
+                *([name] if isinstance(name, str) else name)])
 
 
 def _must(run, argv):

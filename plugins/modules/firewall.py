@@ -39,6 +39,16 @@ options:
     type: list
     elements: str
     default: []
+  monitoring_ports:
+    description: Ports that O(scrapers) may reach.
+    type: list
+    elements: int
+    default: []
+  scrapers:
+    description: Networks that may reach O(monitoring_ports); empty for none.
+    type: list
+    elements: str
+    default: []
   tcp_ports:
     description: Other ports that may be reached.
     type: list
@@ -146,6 +156,8 @@ ARGUMENT_SPEC = {
     "ssh_port": {"type": "int"},
     "nginx_ports": PORTS,
     "nginx_sources": {"type": "list", "elements": "str", "default": []},
+    "monitoring_ports": PORTS,
+    "scrapers": {"type": "list", "elements": "str", "default": []},
     "tcp_ports": PORTS,
     "udp_ports": PORTS,
     "rollback_seconds": {"type": "int", "default": 60},
@@ -184,7 +196,7 @@ class Host:
             return self.remove()
         ports = self.ssh_ports()
         revision, text = firewall.rules(ports, *(self.params[name] for name in (
-            "nginx_ports", "tcp_ports", "udp_ports", "nginx_sources")))
+            "nginx_ports", "tcp_ports", "udp_ports", "nginx_sources", "monitoring_ports", "scrapers")))
         plan = self.plan(text)
         loaded = firewall.is_loaded(self.listed(), revision)
         enabled = self.systemctl("is-enabled", UNIT) == 0

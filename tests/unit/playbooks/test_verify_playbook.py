@@ -113,7 +113,7 @@ def test_a_host_that_cannot_be_given_back_is_named(play):
 
 @pytest.mark.parametrize(("variables", "sentence"), [
     ({"role": "cpus"}, "value of restore_role must be one of: all, cpu, hugepages, memory, nvme, network, nvidia, "
-                       "service, nginx, firewall, watch, got: cpus"),
+                       "service, nginx, firewall, watch, monitoring, prometheus, got: cpus"),
     ({"role": "cpu", "purge": True}, "purge is true and role is 'cpu'; models and engines are removed only with the"),
     ({"purge": "perhaps"}, "unable to convert to bool"),
 ])

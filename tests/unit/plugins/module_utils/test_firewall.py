@@ -68,3 +68,14 @@ def test_the_port_of_the_connection_is_that_of_the_nearest_process_that_has_it()
 def test_ports_of_sshd():
     assert listening_ports("port 22\nlistenaddress [::]:22\nlistenaddress 192.0.2.1:2022\n") == [22, 2022]
     assert listening_ports("port 22\nport 2222\naddressfamily any\nportly 3\nport x\n") == [22, 2222]
+
+
+def test_scrapers_alone_reach_the_monitoring_port():
+    plain = rules([22], [443], [], [], [])
+    assert rules([22], [443], [], [], [], [], ["10.0.0.0/8"]) == plain == rules([22], [443], [], [], [], [9180], [])
+    _revision, text = rules([22], [443], [], [], [], [9180], ["10.0.0.9", "fd00::/8"])
+    lines = [line.strip() for line in text.splitlines() if "9180" in line]
+    assert lines == ["ip saddr { 10.0.0.9/32 } tcp dport { 9180 } accept",
+                     "ip6 saddr { fd00::/8 } tcp dport { 9180 } accept"]
+    with pytest.raises(FirewallError, match="monitoring_scrapers: 'inside'"):
+        rules([22], [443], [], [], [], [9180], ["inside"])

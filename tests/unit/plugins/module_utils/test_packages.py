@@ -41,3 +41,17 @@ def test_apts_own_words_are_said(monkeypatch):
 def test_a_host_without_dpkg_has_nothing_broken(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     assert packages.find_broken(None, "*nginx*") == []
+
+
+def test_packages_that_are_missing_or_half_there(monkeypatch):
+    monkeypatch.setattr(packages.shutil, "which", lambda name: "/usr/bin/" + name)
+    said = (1, "nginx-light ii \nprometheus iF \nlogrotate rc \n", "no packages found matching x")
+    assert packages.missing(lambda argv: said, ["nginx-light", "prometheus", "logrotate", "x"]) == [
+        "prometheus", "logrotate", "x"]
+    assert packages.missing(None, []) == []
+
+
+def test_several_packages_are_installed_at_once():
+    seen = []
+    packages.install(lambda argv, environ_update: seen.append(argv) or (0, "", ""), ["a", "b"])
+    assert [argv[-2:] for argv in seen] == [["-q", "update"], ["a", "b"]]
