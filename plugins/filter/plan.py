@@ -27,6 +27,12 @@ options:
       - Housekeeping cores, memory headroom, ports and kernel settings; what is absent or null is chosen by the plan.
     type: dict
     required: false
+  measured:
+    description:
+      - What C(playbooks/autotune.yml) has measured on the host, as in the variable C(inference_measured). It fills what
+        the services leave to the plan, where it holds for this host; else a warning says why not.
+    type: dict
+    required: false
 """
 
 EXAMPLES = """

@@ -94,13 +94,13 @@ def summary_of(repeats, requests=()):
     return summary
 
 
-def why_not_judged(repeats, during, limits):
+def why_not_judged(repeats, during, limits, owner="benchmark"):
     """Return why a run says nothing, as one sentence, or None for one that may be compared.
 
     during: {"stolen_percent", "others_percent", "client_percent"} of the processors' time, None where not known.
-    limits: {"noise_percent", "spread_percent"}.
+    limits: {"noise_percent", "spread_percent"}. owner: the role whose variables these are.
     """
-    reasons = _noise(during, limits["noise_percent"])
+    reasons = noise(during, limits["noise_percent"], owner)
     if len(repeats) < LEAST_REPEATS:
         reasons.append("%d repeats are too few to tell a difference from chance, %d are needed" % (
             len(repeats), LEAST_REPEATS))
@@ -114,17 +114,18 @@ def why_not_judged(repeats, during, limits):
     elif speeds:
         apart = 100.0 * (max(speeds) - min(speeds)) / median(speeds)
         if apart > limits["spread_percent"]:
-            reasons.append("the repeats lie %.0f %% apart, more than benchmark_spread_percent %g" % (
-                apart, limits["spread_percent"]))
+            reasons.append("the repeats lie %.0f %% apart, more than %s_spread_percent %g" % (
+                apart, owner, limits["spread_percent"]))
     return "; ".join(reasons) + "." if reasons else None
 
 
-def _noise(during, most):
+def noise(during, most, owner="benchmark"):
+    """Return what disturbed a run, as parts of a sentence."""
     reasons = []
     for key, words in (("stolen_percent", "the hypervisor gave %.0f %% of these CPUs' time to others"),
                        ("others_percent", "other programs took %.0f %% of these CPUs' time")):
         if during.get(key) is not None and during[key] > most:
-            reasons.append((words + ", more than benchmark_noise_percent %g") % (during[key], most))
+            reasons.append((words + ", more than %s_noise_percent %g") % (during[key], owner, most))
     if (during.get("client_percent") or 0) > 80:
         reasons.append("the program that asks was itself busy for %.0f %% of the time" % during["client_percent"])
     return reasons

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.inference.host.plugins.module_utils.advice import policy_warnings, service_warnings
+from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.gpus import check_gpu_sum, gpus_by_node, usable_gpus
 from ansible_collections.inference.host.plugins.module_utils.hugepages import (
     pages_beside,
@@ -13,6 +14,8 @@ from ansible_collections.inference.host.plugins.module_utils.hugepages import (
 )
 from ansible_collections.inference.host.plugins.module_utils.instance_finish import finish
 from ansible_collections.inference.host.plugins.module_utils.instances import Placer, memory_parts
+from ansible_collections.inference.host.plugins.module_utils.measured import fitting, with_measured
+from ansible_collections.inference.host.plugins.module_utils.measured import place as place_measured
 from ansible_collections.inference.host.plugins.module_utils.nginx_plan import plan_nginx
 from ansible_collections.inference.host.plugins.module_utils.nodes import Nodes
 from ansible_collections.inference.host.plugins.module_utils.nvidia import uuids_of
@@ -40,10 +43,12 @@ from ansible_collections.inference.host.plugins.module_utils.sizing import (
 )
 
 
-def make_plan(topology, services, policy=None):
+def make_plan(topology, services, policy=None, measured=None):
     """Return the plan of one host.
 
     topology: as module `topology` returns it. services: `inference_services`. policy: see POLICY_FIELDS in services.py.
+    measured: `inference_measured`, which fills what the user did not set where it holds for this host; its instances
+    have besides `measured`: {name: the value that the plan itself has chosen}.
     The answer is a dict:
       services: list of {name, runtime, nice, io, gpus, scheduling, oom_score, restart (with steps)}, highest priority
         first, else in the order given;
@@ -61,6 +66,20 @@ def make_plan(topology, services, policy=None):
       settings: kernel settings (see settings.py); warnings: list of sentences.
     Pure: the same input gives the same output. Raises PlanError with one sentence for what is wrong or does not fit.
     """
+    plan = plan_with(topology, services, policy, {}, None)
+    if not measured:
+        return plan
+    entries, warnings = fitting(measured, plan, topology, services, check_policy(policy)["smt"])
+    if entries:
+        try:
+            plan = plan_with(topology, with_measured(services, entries), policy, entries, plan)
+        except PlanError as error:
+            warnings.append("inference_measured is left out, since with it: %s" % error)
+    return dict(plan, warnings=plan["warnings"] + warnings)
+
+
+def plan_with(topology, services, policy, entries, own):
+    """Return the plan with entries of `inference_measured` that hold here; own: the plan without them."""
     check_topology(topology)
     policy = check_policy(policy)
     policy["settings"] = check_wishes(policy["settings"], policy["smt"])
@@ -89,6 +108,9 @@ def make_plan(topology, services, policy=None):
 
     placer = Placer(topology, nodes, gpus, policy)
     placed = place_all(placer, services, counts, threads, homes)
+    for place, (instance, _gpus) in enumerate(placed):
+        if instance["service"] in entries:
+            place_measured(instance, entries[instance["service"]], topology, own["instances"][place])
     finish(placed, services, policy, bool(gpus), uuids_of(topology) if policy["gpu_ids"] == "uuid" else None)
     instances = [instance for instance, _gpus in placed]
 

@@ -25,7 +25,7 @@ def plan_table(plan):
         instance["service"], instance["index"], instance["cpu_range"], placement_words(instance), instance["threads"],
         *([" ".join(instance["gpus"]) or "-", layers_word(instance)] if with_gpus else []),
         sum(instance["memory_mib"].values()), instance["port"],
-        "; ".join((instance["reasons"]["threads"], instance["reasons"]["numa"])),
+        "; ".join(why_words(instance["reasons"])),
     ] for instance in plan["instances"]]
     settings = [[setting["role"], setting["name"], *value_and_why(setting)] for setting in plan["settings"]]
     lines = table([*headings, "MIB", "PORT", "WHY"], instances)
@@ -33,6 +33,13 @@ def plan_table(plan):
     lines += [""] + table(["ROLE", "SETTING", "VALUE", "WHY"], settings)
     lines += ["warning: " + warning for warning in plan["warnings"]]
     return "\n".join(lines)
+
+
+def why_words(reasons):
+    """The reasons of threads and placement, and of what else was measured."""
+    others = ["%s %s" % (name, reason) for name, reason in sorted(reasons.items())
+              if reason.startswith("measured: ") and name not in ("threads", "numa")]
+    return [reasons["threads"], reasons["numa"]] + others
 
 
 def value_and_why(setting):

@@ -141,11 +141,12 @@ def with_releases(services, releases):
     """Return checked services whose models have `weights_mib` and `header` filled in from what their files hold.
 
     `releases`: results of module model_release, each {name, size_bytes or None, facts or None}; what the user wrote
-    wins.
+    wins. Sizes that the user leaves to the plan stay null, so that it can tell them.
     """
     found = {release["name"]: release for release in releases}
-    services = check_services(services)
-    for service in services:
+    wishes, services = services, check_services(services)
+    for wish, service in zip(wishes, services):
+        service.update({key: wish.get(key) for key in ("context", "batch", "ubatch")})
         filled_from_release(service["model"], found.get(service["model"]["name"], {}))
     return services
 
