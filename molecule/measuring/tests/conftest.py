@@ -13,6 +13,18 @@ INVENTORIES = ["-i", str(REPO / "inventories/lab"), "-i", str(REPO / "molecule/m
 KEY = "not-a-real-key-2b77ad"
 # Molecule asks for colours, whose codes would stand between the words.
 PLAIN = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
+HOW = {"cwd": REPO, "env": PLAIN, "stdout": PIPE, "stderr": STDOUT, "text": True}
+
+
+def command(playbook, variables):
+    return ["ansible-playbook", *INVENTORIES, f"playbooks/{playbook}.yml", "-e", json.dumps(variables)]
+
+
+@pytest.fixture(scope="session")
+def start():
+    """Start a playbook in a process group of its own."""
+    return lambda playbook, **variables: subprocess.Popen(
+        command(playbook, variables), start_new_session=True, **HOW)
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +35,7 @@ def play():
     """
 
     def run(playbook, **variables):
-        command = ["ansible-playbook", *INVENTORIES, f"playbooks/{playbook}.yml", "-e", json.dumps(variables)]
-        done = subprocess.run(command, cwd=REPO, env=PLAIN, stdout=PIPE, stderr=STDOUT, text=True, check=False)
+        done = subprocess.run(command(playbook, variables), check=False, **HOW)
         assert KEY not in done.stdout
         return done
 
