@@ -26,13 +26,18 @@ class Handler(BaseHTTPRequestHandler):
             server.asked.append((self.path, dict(self.headers), asked))
             server.at_once += 1
             server.most = max(server.most, server.at_once)
-        self.close_connection = True
+        self.close_connection, self.counted = True, True
         try:
             with contextlib.suppress(ConnectionError):
                 self.behave(behaviour, asked)
         finally:
-            with server.lock:
-                server.at_once -= 1
+            self.leave()
+
+    def leave(self):
+        """Do not count as a request any more: before the last bytes, with which the client may begin its next one."""
+        with self.server.lock:
+            self.server.at_once -= self.counted
+            self.counted = False
 
     def behave(self, behaviour, asked):
         if behaviour == "keyed" and self.headers.get("Authorization") != "Bearer " + KEY:
@@ -54,6 +59,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        self.leave()
         self.wfile.write(body)
 
     def stream(self, parts):
@@ -64,6 +70,7 @@ class Handler(BaseHTTPRequestHandler):
         for part in parts:
             self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
             self.wfile.flush()
+        self.leave()
         self.wfile.write(b"0\r\n\r\n")
 
     def events(self, behaviour, asked):
