@@ -7,6 +7,8 @@ from __future__ import annotations
 from ansible_collections.inference.host.plugins.module_utils.autotune_space import OF_PART
 from ansible_collections.inference.host.plugins.module_utils.bench_compare import BETTER, UNKNOWN
 from ansible_collections.inference.host.plugins.module_utils.bench_result import in_words
+from ansible_collections.inference.host.plugins.module_utils.checks import kind
+from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
 from ansible_collections.inference.host.plugins.module_utils.plan_table import table
 
 NAMES = tuple(dict.fromkeys(name for names in OF_PART.values() for name in names))
@@ -34,7 +36,18 @@ def autotune_measured(before, jobs, answers, when, engine=None):
                 "evidence": {"when": when, "trials": tuned["trials"], "points": tuned["points"],
                              "tokens_per_second": {side: {key: tuned[side][key] for key in KEPT}
                                                    for side in ("before", "after") if tuned[side]}}}
+            check_texts(job["service"], measured[job["service"]])
     return measured
+
+
+def check_texts(service, value):
+    """Raise PlanError for a text of the host that Ansible would run as a template once it stands in host_vars."""
+    if isinstance(value, dict):
+        for part in value.values():
+            check_texts(service, part)
+    elif isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#")):
+        raise PlanError("%s: the host says %s of itself, which Ansible would take for a template; nothing was "
+                        "written." % (service, kind(value)))
 
 
 def values_of(job, tuned):

@@ -39,6 +39,11 @@ class Trials:
         self.content["trials"][name] = trial
         self.save()
 
+    def forget(self, names):
+        for name in names:
+            self.content["trials"].pop(name, None)
+        self.save()
+
     def rounds(self, name):
         """Return the list of turns of one comparison, to which more may be added before `save`."""
         return self.content["rounds"].setdefault(name, [])

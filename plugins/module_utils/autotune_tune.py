@@ -79,7 +79,7 @@ class Tuner:
             result.update(winner=search.choice, trials=len(costs.asked))
             self.bench.allow((1 - SEARCH_PART) * seconds + self.bench.left())
             self._decide(costs, search.choice, spread_percent, result)
-            if contexts:
+            if contexts and "context" not in self.space.fixed:
                 self._context(result, sorted(contexts), loss_percent)
             if with_sweep:
                 self.bench.allow(seconds)
@@ -99,10 +99,13 @@ class Tuner:
             result["cut"] = str(error)
 
     def _check_found(self):
-        for part in OF_PART:
-            kept = self.trials.get(point_words(self.space.point(part, self.space.found)))
-            if kept["failed"]:
-                raise BenchError("what the service has now cannot be measured: %s" % kept["failed"])
+        kept = {name: self.trials.get(name)["failed"] for name in (
+            point_words(self.space.point(part, self.space.found)) for part in OF_PART)}
+        failed = [name for name in kept if kept[name]]
+        if failed:
+            # Who has mended it runs the search again.
+            self.trials.forget(failed)
+            raise BenchError("what the service has now cannot be measured: %s" % kept[failed[0]])
 
     def _decide(self, costs, winner, spread_percent, result):
         """Compare what was found with the winner, turn by turn."""
@@ -120,6 +123,11 @@ class Tuner:
             return
         rounds = self.trials.rounds(" against ".join(
             point_words(parts[part][side]) for part in turns for side in (0, 1)))
+        same = {part: median(self.trials.get(point_words(parts[part][0]))["speeds"])
+                for part in OF_PART if part not in turns}
+        if len(rounds) >= ROUNDS and self._why_not(sides_of(rounds, same), spread_percent):
+            # What could not be judged is compared anew.
+            del rounds[:]
         try:
             while len(rounds) < ROUNDS:
                 rounds.append([{part: self.bench.speeds(parts[part][side], 1)[0] for part in turns} for side in (0, 1)])
@@ -130,9 +138,7 @@ class Tuner:
         except Cut as error:
             result.update(cut=str(error), why_not="the comparison was cut; a repeat goes on from there.")
             return
-        same = {part: median(self.trials.get(point_words(parts[part][0]))["speeds"])
-                for part in OF_PART if part not in turns}
-        before, after = ([dict(same, **turn[side]) for turn in rounds] for side in (0, 1))
+        before, after = sides_of(rounds, same)
         result.update(before=self._spread(before), after=self._spread(after))
         result["why_not"] = self._why_not((before, after), spread_percent)
         if not result["why_not"]:
@@ -185,3 +191,8 @@ class Tuner:
         except (Cut, Noisy) as error:
             answer["cut"] = str(error)
         return dict(answer, measured=len(costs.asked))
+
+
+def sides_of(rounds, same):
+    """Return the speeds of a comparison's turns, (of what was found, of the winner). same: of parts without turns."""
+    return tuple([dict(same, **turn[side]) for turn in rounds] for side in (0, 1))

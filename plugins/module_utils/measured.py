@@ -28,8 +28,10 @@ VALUES = {
 CHOSEN = tuple(VALUES)
 OF_SERVICE = ("batch", "ubatch", "context", "gpu_layers")
 """What memory is planned by goes into the service before anything is placed; the rest is the placed instance's."""
-FOR = {"model": (REQUIRED, text()), "cpu": ("", text()), "cores": (REQUIRED, integer(1, 1 << 16)),
-       "gpus": (0, integer(0, 64)), "engine": ("", text())}
+# A host may not say what its processor or its engine is called.
+MAYBE_EMPTY = (lambda value: isinstance(value, str)), "a text"
+FOR = {"model": (REQUIRED, text()), "cpu": ("", MAYBE_EMPTY), "cores": (REQUIRED, integer(1, 1 << 16)),
+       "gpus": (0, integer(0, 64)), "engine": ("", MAYBE_EMPTY)}
 ENTRY = {"values": (REQUIRED, mapping("a mapping of names to values")),
          "for": (REQUIRED, mapping("a mapping with model, cpu, cores and gpus")),
          "evidence": ({}, mapping("a mapping"))}
@@ -137,6 +139,13 @@ def with_measured(services, entries):
     """Return the services as the user wrote them, with the measured values that memory is planned by."""
     return [dict(service, **{key: value for key, value in (entries.get(service["name"]) or {"values": {}})[
         "values"].items() if key in OF_SERVICE}) for service in services]
+
+
+def without_context(entries):
+    """Return entries without their contexts, and without those that have nothing else."""
+    kept = {service: {key: value for key, value in entry["values"].items() if key != "context"}
+            for service, entry in entries.items()}
+    return {service: dict(entries[service], values=values) for service, values in kept.items() if values}
 
 
 def place(instance, entry, topology, own):

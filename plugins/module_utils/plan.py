@@ -14,7 +14,7 @@ from ansible_collections.inference.host.plugins.module_utils.hugepages import (
 )
 from ansible_collections.inference.host.plugins.module_utils.instance_finish import finish
 from ansible_collections.inference.host.plugins.module_utils.instances import Placer, memory_parts
-from ansible_collections.inference.host.plugins.module_utils.measured import fitting, with_measured
+from ansible_collections.inference.host.plugins.module_utils.measured import fitting, with_measured, without_context
 from ansible_collections.inference.host.plugins.module_utils.measured import place as place_measured
 from ansible_collections.inference.host.plugins.module_utils.nginx_plan import plan_nginx
 from ansible_collections.inference.host.plugins.module_utils.nodes import Nodes
@@ -69,13 +69,25 @@ def make_plan(topology, services, policy=None, measured=None):
     plan = plan_with(topology, services, policy, {}, None)
     if not measured:
         return plan
-    entries, warnings = fitting(measured, plan, topology, services, check_policy(policy)["smt"])
-    if entries:
+    checked = check_policy(policy)
+    here = without_siblings(topology) if checked["settings"].get("cpu_smt") is False else topology
+    entries, warnings = fitting(measured, plan, here, services, checked["smt"])
+    plan, more = plan_measured(topology, services, policy, entries, plan)
+    return dict(plan, warnings=plan["warnings"] + warnings + more)
+
+
+def plan_measured(topology, services, policy, entries, own):
+    """Return (the plan with entries of `inference_measured`, warnings): without their contexts where it does not hold
+    them, which llama-bench measures for one user alone; else without all of them. own: the plan without them."""
+    why = None
+    for kept in (entries, without_context(entries)):
         try:
-            plan = plan_with(topology, with_measured(services, entries), policy, entries, plan)
+            plan = plan_with(topology, with_measured(services, kept), policy, kept, own) if kept else own
         except PlanError as error:
-            warnings.append("inference_measured is left out, since with it: %s" % error)
-    return dict(plan, warnings=plan["warnings"] + warnings)
+            why = why or error
+            continue
+        return plan, ["context of inference_measured is left out, since with it: %s" % why] if why else []
+    return own, ["inference_measured is left out, since with it: %s" % why]
 
 
 def plan_with(topology, services, policy, entries, own):

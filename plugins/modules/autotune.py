@@ -184,6 +184,10 @@ def run(params, host, check_mode, check_stop):
         raise PlanError("%s is not there, and without it nothing can be measured; install an engine that has it."
                         % program)
     model = needed_path(instance, model_path(instance, params["models_dir"]))
+    guard = autotune_bench.guard_unit(instance)
+    if active(host, guard):
+        raise PlanError("%s runs: another search of %s has not ended; wait for it, or stop that unit, which starts the "
+                        "service again." % (guard, instance["name"]))
     running = active(host, instance["unit"])
     if running and not params["stop"]:
         raise PlanError("%s runs, and beside it its engine cannot be measured; autotune_stop_instances is false: set "
@@ -194,7 +198,6 @@ def run(params, host, check_mode, check_stop):
     options = sorted(set(re.findall(r"--[a-z][a-z-]*", said)))
     trials = Trials(os.path.join(params["state"], instance["service"] + ".json"), fingerprint(params, model),
                     params["forget"])
-    guard = autotune_bench.guard_unit(instance)
     bench = autotune_bench.Bench(
         host, instance, space, program, model, options, params["nice"], params["noise_percent"],
         lambda: still_wanted(host, guard if running else None, check_stop))

@@ -81,6 +81,17 @@ def test_a_file_that_the_folder_would_hide_is_said(controller):
     assert "move it to %s/main.yml, or set autotune_output." % beside in said
 
 
+def test_a_folder_of_several_hosts_is_said_before_anything_is_measured(controller):
+    hosts = json.loads((controller.folder / "hosts.json").read_text())["inference_hosts"]["hosts"]
+    (controller.folder / "hosts.json").write_text(json.dumps({"inference_hosts": {"hosts": dict(
+        hosts, there=hosts["here"])}}))
+    status, said = controller.play("--check", autotune_output="found")
+    assert status == 2 and "here: autotune_output is found for here, there, and each would write" in said
+    assert "such as FOLDER/{{ inventory_hostname }}." in said and "Read the host" not in said
+    status, said = controller.play("--check", autotune_output="found/{{ inventory_hostname }}")
+    assert "and each would write" not in said and said.count("chat 7 threads on 1 CPUs") == 2
+
+
 def test_check_mode_says_what_it_would_search_and_measures_nothing(controller):
     status, said = controller.play("--check")
     # The engine is not installed here, which is the only thing that is missing.

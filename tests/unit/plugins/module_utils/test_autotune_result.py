@@ -106,6 +106,21 @@ def test_what_is_in_use_is_found_again_and_goes_back_to_the_plans_own(values):
     assert written(job, answer(job, **back), entry) == {}
 
 
+@pytest.mark.parametrize("where", ["cpu", "engine", "median"])
+def test_a_text_of_the_host_never_becomes_a_template_of_the_controller(where):
+    text = "{{ lookup('pipe', 'id') }}"
+    (job,) = jobs_of(HOST, service())
+    found = answer(job, threads=4)
+    if where == "median":
+        found["tuned"]["after"] = dict(SPREAD, median=text)
+    elif where == "cpu":
+        job["for"]["cpu"] = text
+    with pytest.raises(PlanError) as error:
+        autotune_measured({}, [job], [found], "2026-11-21T20:00:00Z", dict(ENGINE, version=text)
+                          if where == "engine" else ENGINE)
+    assert "which Ansible would take for a template; nothing was written." in str(error.value)
+
+
 def test_what_was_not_judged_keeps_what_there_was():
     (job,) = jobs_of(HOST, service())
     assert written(job, answer(job, "not judged"), {"chat": 1}) == {"chat": 1}

@@ -152,6 +152,28 @@ def test_the_sweep_tells_how_far_the_search_is_from_the_best(tmp_path):
     assert 0 <= swept["loss_percent"] <= 3 and len({point for point, _repeats, _depth in calls}) == swept["points"]
 
 
+def test_a_context_that_the_user_sets_is_not_searched(tmp_path):
+    host = Machine(space(cores=8, fixed=["context"]), {"prompt": 8, "generate": 4})
+    found, calls = tuned(tmp_path, host, contexts=[1024, 2048])
+    assert (found["context"], found["contexts"]) == (None, {}) and {depth for _point, _repeats, depth in calls} == {0}
+
+
+def test_what_was_not_judged_is_compared_anew(tmp_path):
+    first, _calls = tuned(tmp_path, machine(), spread_percent=0)
+    again, calls = tuned(tmp_path, machine(), spread_percent=0)
+    assert first["verdict"] == again["verdict"] == "not judged"
+    assert [repeats for _point, repeats, _depth in calls] == [1] * 20
+    # Where it can be judged after all, nothing is measured.
+    found, calls = tuned(tmp_path, machine())
+    assert found["verdict"] == "better" and calls == []
+
+
+def test_what_could_not_be_measured_is_tried_again(tmp_path):
+    with pytest.raises(BenchError):
+        tuned(tmp_path, machine(failing=lambda values: True))
+    assert tuned(tmp_path, machine())[0]["verdict"] == "better"
+
+
 def test_what_cannot_run_at_all_is_an_error(tmp_path):
     with pytest.raises(BenchError) as error:
         tuned(tmp_path, machine(failing=lambda values: True))

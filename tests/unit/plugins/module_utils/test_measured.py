@@ -85,11 +85,21 @@ def test_values_that_cannot_be_are_left_out_with_a_warning(values, said):
     assert measured_warnings(plan)[0].startswith("inference_measured.chat.values: " + said)
 
 
-def test_values_that_need_more_memory_than_there_is_are_left_out_with_a_warning():
+def test_a_context_that_needs_more_memory_than_there_is_is_left_out_with_a_warning():
     wish = service(model=model(weights_mib=100, kv_bytes_per_token=1 << 20))
-    plan = planned(HOST, wish, entry(context=1 << 20))
-    assert only(plan)["context"] == 4096
-    assert measured_warnings(plan)[0].startswith("inference_measured is left out, since with it: chat-0 needs ")
+    for values, threads in ({}, 7), ({"threads": 4}, 4):
+        plan = planned(HOST, wish, entry(context=1 << 20, **values))
+        assert (only(plan)["context"], only(plan)["threads"]) == (4096, threads)
+        (warning,) = measured_warnings(plan)
+        assert warning.startswith("context of inference_measured is left out, since with it: chat-0 needs ")
+
+
+def test_values_with_which_there_is_no_plan_are_left_out_with_a_warning():
+    wish = service(batch=512)
+    plan = planned(HOST, wish, entry(ubatch=1024, threads=4, context=8192))
+    assert (only(plan)["ubatch"], only(plan)["threads"], only(plan)["context"]) == (512, 7, 4096)
+    (warning,) = measured_warnings(plan)
+    assert warning.startswith("inference_measured is left out, since with it: inference_services[0] (chat).ubatch is ")
 
 
 def test_siblings_of_its_own_cores_alone():
@@ -106,6 +116,20 @@ def test_a_quota_keeps_siblings_out():
     host = topology(cores=8, threads=2, quota=7)
     plan = planned(host, service(), entry(host, cores=6, smt=True))
     assert "has no siblings that it may use" in measured_warnings(plan)[0]
+
+
+def test_siblings_that_the_plan_turns_off_are_left_out_with_a_warning():
+    plan = planned(HOST, service(), entry(smt=True, threads=14), {"settings": {"cpu_smt": False}})
+    assert only(plan)["threads"] == len(only(plan)["cpus"]) == 7
+    assert measured_warnings(plan)[0].startswith(
+        "inference_measured.chat.values: smt is true, and chat-0 has no siblings that it may use; it is left out")
+
+
+def test_a_host_that_says_neither_processor_nor_engine():
+    host = topology(cores=8, model_name=None)
+    one = entry(host, threads=4)
+    one["for"]["engine"] = ""
+    assert one["for"]["cpu"] == "" and only(planned(host, service(), one))["threads"] == 4
 
 
 @pytest.mark.parametrize(("policy", "nodes"), [("interleave", "0-1"), ("none", "0-1")])

@@ -153,10 +153,22 @@ def test_without_its_guard_the_unit_is_not_stopped(host):
     assert host.read("state") == "active" and "systemctl stop " + UNIT not in host.calls()
 
 
+@pytest.mark.parametrize("check", [False, True])
+def test_beside_another_search_nothing_is_touched(host, check):
+    # It has stopped the unit, and measures.
+    host.set(state="inactive", guard="")
+    assert host.run(check=check)["msg"] == (
+        GUARD + " runs: another search of chat-0 has not ended; wait for it, or stop that unit, which starts the "
+        "service again.")
+    assert host.calls() == []
+
+
 def test_an_engine_that_cannot_be_measured_is_said_and_the_unit_runs_again(host):
     host.set(how="fails")
     assert host.run()["msg"] == "what the service has now cannot be measured: it says why"
     assert host.read("state") == "active"
+    host.set(how="good")
+    assert host.run()["tuned"]["verdict"] == "better"
 
 
 def test_no_time_is_said(host):
