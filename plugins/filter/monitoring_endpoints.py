@@ -9,7 +9,8 @@ author: inference.host contributors (@inference-host)
 version_added: 0.1.0
 short_description: What a host shows to a Prometheus
 description:
-  - One entry for each exporter and each engine that has metrics; refuses ports that are taken.
+  - One entry for each exporter and each engine that has metrics; refuses ports that are taken, and keys
+    that nginx cannot present.
 options:
   _input:
     description: The plan of a host with engines.
@@ -22,6 +23,9 @@ options:
     description: Whether its GPUs have an exporter.
     type: bool
     default: false
+  keys:
+    description: Keys of the engines by service, which nginx presents.
+    type: dict
 """
 
 EXAMPLES = """

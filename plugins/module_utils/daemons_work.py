@@ -23,6 +23,7 @@ from ansible_collections.inference.host.plugins.module_utils import (
 UNIT_FOLDER = "/etc/systemd/system/"
 NGINX_FOLDER = "/etc/nginx/"
 POLL_SECONDS = 0.1
+RUNS = ("active", "activating", "reloading")
 
 
 class WorkError(file_set.FileSetError):
@@ -40,6 +41,7 @@ class Work:
         self.plan = file_set.Plan([], [], [])
         self.actions = []
         self._token = ""
+        self._first = {}
 
     def look(self):
         """Set plan and actions without changing anything."""
@@ -54,6 +56,7 @@ class Work:
     def carry_out(self):
         """Do the work. Only for who holds the lock of file_set."""
         self._keep_before()
+        self._first = self._states()
         self._install()
         file_set.recover(self._items(), self.params["absent"])
         self._make_plan(check_mode=False)
@@ -79,7 +82,7 @@ class Work:
         for unit, state in before.items():
             now = self._systemd.show([unit]).get(unit, {})
             runs = now.get("ActiveState") in ("active", "activating", "failed") or now.get("UnitFileState") == "enabled"
-            if state["ActiveState"] in ("active", "activating", "reloading") or not runs:
+            if state["ActiveState"] in RUNS or not runs:
                 continue
             self.actions.append("stop " + unit)
             if not check_mode:
@@ -155,18 +158,21 @@ class Work:
     def _install(self):
         """Install what is missing without letting it start: a package's own settings listen at every address."""
         names = self._packages()
-        if not names:
-            return
-        left = [found for name in names for found in packages.find_broken(self._run, name)]
-        new = [unit for unit in self._names if self._systemd.show([unit]).get(unit, {}).get("LoadState") == "not-found"]
+        # Those that a killed run has left masked, and those that come now.
+        new = [unit for unit, found in self._first.items() if found.get("UnitFileState") == "masked-runtime"
+               or (names and found.get("LoadState") == "not-found")]
         self.actions += ["install " + name for name in names]
-        for unit in new:
-            self._systemd.call("mask", "--runtime", unit)
         try:
-            packages.install(self._run, names, left)
+            if names:
+                for unit in new:
+                    self._systemd.call("mask", "--runtime", unit)
+                left = [found for name in names for found in packages.find_broken(self._run, name)]
+                packages.install(self._run, names, left)
         finally:
             for unit in new:
                 self._systemd.call("unmask", "--runtime", unit)
+                # The package enables it: where this run ends early no boot may start it with the package's settings.
+                self._systemd.call("disable", unit)
 
     def _nginx_lock(self):
         # Nobody else reloads nginx while files are there that are not checked yet.
@@ -179,11 +185,21 @@ class Work:
         except file_set.FileSetError:
             self._systemd.call("daemon-reload")
             for unit in self._names:
-                self._systemd.call("try-restart", unit)
+                self._as_first(unit)
             if self.params["nginx"]:
                 with contextlib.suppress(nginx_registry.RegistryError):
                     self.registry.load(self.params["wait_seconds"])
             raise
+
+    def _as_first(self, unit):
+        """Have a unit whose files are back run where it ran: others would run with their package's own settings."""
+        first = self._first.get(unit, {})
+        if first.get("ActiveState") in RUNS:
+            self._systemd.call("try-restart", unit)
+        elif first.get("UnitFileState") == "enabled":
+            self._systemd.call("stop", unit)
+        else:
+            self._systemd.remove(unit)
 
     def _go_live(self):
         """Check the files, then enable and (re)start what is not as written, and see that it answers."""

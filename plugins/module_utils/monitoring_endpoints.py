@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ansible_collections.inference.host.plugins.module_utils.checks import integer, kind
 from ansible_collections.inference.host.plugins.module_utils.errors import PlanError
+from ansible_collections.inference.host.plugins.module_utils.nginx_clients import check_engine_keys
 
 PORTS = {"monitoring_port": 9180, "monitoring_node_port": 9100, "monitoring_nginx_port": 9113,
          "monitoring_dcgm_port": 9400}
@@ -14,15 +15,16 @@ WITH_METRICS = ("llama_cpp", "vllm")
 """Runtimes whose engines have metrics of their own, at /metrics; of other programs nothing is known."""
 
 
-def monitoring_endpoints(plan, ports=None, dcgm=False):
+def monitoring_endpoints(plan, ports=None, dcgm=False, keys=None):
     """Return [{path, port, job, service, instance, runtime}]: what nginx hands out, and from which loopback port.
 
     plan: of a host with engines. ports: {variable: port} as PORTS, which is the default. dcgm: whether its GPUs have an
-    exporter. service, instance and runtime are None where it is none of an engine. Raises PlanError for a port that is
-    none, or is taken.
+    exporter. keys: {service: its key}, which nginx presents. service, instance and runtime are None where it is none of
+    an engine. Raises PlanError for a port that is none, or is taken, and a key that nginx cannot present.
     """
     ports = {name: PORTS[name] if (ports or {}).get(name) is None else ports[name] for name in PORTS}
     check_ports(plan, ports, dcgm)
+    check_engine_keys(keys or {}, "its metrics need")
     jobs = ["node", "nginx"] + (["dcgm"] if dcgm else [])
     found = [{"path": "/" + job, "port": ports["monitoring_%s_port" % job], "job": "inference_" + job, "service": None,
               "instance": None, "runtime": None} for job in jobs]

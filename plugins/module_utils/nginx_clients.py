@@ -32,12 +32,15 @@ def check_clients(clients, limits):
                 kind(name), suggestion(name, clients) if clients else "nginx_clients has none."))
 
 
-def check_engine_keys(keys):
-    """Raise PlanError for an engine's key that nginx could not present, since `$` begins a variable. Shows no key."""
+def check_engine_keys(keys, wish="nginx_clients asks for"):
+    """Raise PlanError for an engine's key that nginx could not present, since `$` begins a variable. Shows no key.
+
+    wish: what has nginx present it.
+    """
     for service, key in keys.items():
         if not isinstance(key, str) or not ENGINE_KEY.match(key):
-            raise PlanError("service_api_keys.%s cannot be presented by nginx, as nginx_clients asks for; it must be "
-                            "letters, digits and any of ._~+/-, with = only at its end." % service)
+            raise PlanError("service_api_keys.%s cannot be presented by nginx, as %s; it must be letters, digits and "
+                            "any of ._~+/-, with = only at its end." % (service, wish))
 
 
 def client_settings(clients, wishes):

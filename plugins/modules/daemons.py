@@ -15,7 +15,8 @@ author:
 description:
   - Installs the packages that are missing, without letting them start with settings of their own.
   - Writes the files as one transaction, checks them, enables the units and starts those that do not run, or run with
-    other files, and waits until each one answers. Where one of that fails, every file is put back.
+    other files, and waits until each one answers. Where one of that fails, every file is put back, and what did not run
+    before is stopped and disabled.
   - Each unit that is to follow its files sets C(INFERENCE_REVISION) to a digest of them. What runs is asked, not
     remembered, so a run that was killed is simply repeated.
   - Units whose files go are stopped before.

@@ -63,12 +63,12 @@ def test_the_gpus_exporter_sees_their_devices_alone():
 
 def test_without_scrapers_nginx_listens_at_loopback():
     text = rendered("nginx.conf.j2")
-    assert re.findall(r"listen (.*);", text) == ["127.0.0.1:9180"]
+    assert re.findall(r"listen (.*);", text) == ["127.0.0.1:9180 reuseport"]
 
 
 def test_scrapers_alone_are_let_in():
     text = rendered("nginx.conf.j2", monitoring_scrapers=["10.0.0.0/8"])
-    assert re.findall(r"listen (.*);(.*)", text) == [("9180", ""), ("[::]:9180", " #? ipv6")]
+    assert re.findall(r"listen (.*);(.*)", text) == [("9180 reuseport", ""), ("[::]:9180", " #? ipv6")]
     block = re.search(r"geo \$realip_remote_addr \$inference_scraper \{\n(.*?)\}", text, re.DOTALL).group(1).split("\n")
     assert [line.strip() for line in block if line] == ["default 0;", "127.0.0.0/8 1;", "::1 1;", "10.0.0.0/8 1;"]
     assert text.index("return 403") < text.index("location")
@@ -77,7 +77,8 @@ def test_scrapers_alone_are_let_in():
 def test_tls_is_the_sites_own():
     text = rendered("nginx.conf.j2", __monitoring_secure=True, nginx_tls_certificate="/a.crt", nginx_tls_key="/a.key",
                     monitoring_scrapers=["10.0.0.0/8"])
-    assert "listen 9180 ssl;" in text and "ssl_certificate /a.crt;" in text and "ssl_certificate_key /a.key;" in text
+    assert "listen 9180 ssl reuseport;" in text
+    assert "ssl_certificate /a.crt;" in text and "ssl_certificate_key /a.key;" in text
 
 
 def test_the_engines_key_goes_to_its_own_engine_and_a_scrapers_to_none():

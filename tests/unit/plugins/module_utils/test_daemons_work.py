@@ -54,6 +54,8 @@ class Machine:
             self.units[name]["ActiveState"] = "active"
         if verb in ("stop",):
             self.units.get(name, {})["ActiveState"] = "inactive"
+        if verb == "unmask" and self.units.get(name, {}).get("LoadState") == "masked":
+            self.units[name].update(LoadState="loaded", UnitFileState="enabled")
         if verb in ("enable", "disable") and name in self.units:
             self.units[name]["UnitFileState"] = verb + "d"
         return 0, "", ""
@@ -90,8 +92,8 @@ def test_what_is_missing_is_installed_without_being_started_by_the_package(machi
     one = work(machine, **wanted(machine))
     one.carry_out()
     assert machine.installs == ["x"]
-    assert one.actions == ["install x", "start x.service"]
-    assert [words[0] for words in machine.said] == ["mask", "unmask", "start"]
+    assert one.actions == ["install x", "enable x.service", "start x.service"]
+    assert [words[0] for words in machine.said] == ["mask", "unmask", "disable", "enable", "start"]
     assert json.loads((machine.folder / "lib/before").read_text()) == {
         "x.service": {"ActiveState": "inactive", "UnitFileState": ""}}
 
@@ -133,17 +135,51 @@ def test_looking_changes_nothing(machine):
     assert machine.said == [] and not (machine.folder / "lib").exists()
 
 
-@pytest.mark.parametrize("refuses", ["check", "start"])
+@pytest.mark.parametrize("refuses", ["check", "restart"])
 def test_what_is_not_accepted_is_put_back(machine, refuses):
     machine.installs = ["x"]
-    machine.add("x.service", "inactive", "enabled")
+    machine.add("x.service", "active", "enabled")
     path = machine.folder / "etc/x.service.conf"
     path.write_text("as it was")
     machine.refuses = (refuses,)
-    with pytest.raises(file_set.FileSetError, match="check does not accept the files: line 3: not so|could not start"):
+    with pytest.raises(file_set.FileSetError, match="check does not accept the files: line 3: not so|not restart"):
         work(machine, **wanted(machine)).carry_out()
     assert path.read_text() == "as it was"
     assert ["try-restart", "x.service"] in machine.said
+
+
+@pytest.mark.parametrize(("before", "enabled"), [(None, "disabled"), ("disabled", "disabled"), ("enabled", "enabled")])
+def test_what_did_not_run_does_not_run_without_our_files(machine, before, enabled):
+    if before:
+        machine.installs = ["x"]
+        machine.add("x.service", "inactive", before)
+    asked = wanted(machine)
+    asked["units"][0]["url"] = "http://127.0.0.1:9/metrics"
+    with pytest.raises(file_set.FileSetError, match="x.service does not answer"):
+        work(machine, **asked).carry_out()
+    assert not (machine.folder / "etc/x.service.conf").exists()
+    assert (machine.units["x.service"]["ActiveState"], machine.units["x.service"]["UnitFileState"]) == (
+        "inactive", enabled)
+
+
+def test_what_a_killed_run_has_left_masked_is_brought_up(machine):
+    machine.installs = ["x"]
+    machine.add("x.service", enabled="masked-runtime", load="masked")
+    one = work(machine, **wanted(machine))
+    one.carry_out()
+    assert one.actions == ["enable x.service", "start x.service"]
+    assert machine.units["x.service"]["ActiveState"] == "active"
+
+
+def test_no_boot_starts_what_an_installation_has_left(machine, monkeypatch):
+    def install(_run, _names, _left):
+        machine.add("x.service", enabled="enabled")
+        raise packages.PackageError("y is not there")
+
+    monkeypatch.setattr(packages, "install", install)
+    with pytest.raises(packages.PackageError):
+        work(machine, **wanted(machine)).carry_out()
+    assert machine.units["x.service"]["UnitFileState"] == "disabled"
 
 
 def test_a_daemon_has_to_answer(machine):

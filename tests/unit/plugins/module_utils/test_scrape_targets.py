@@ -50,6 +50,14 @@ def test_a_port_that_is_taken_or_none_is_refused(ports, says):
     assert says in str(error.value)
 
 
+def test_a_key_that_nginx_would_read_as_more_than_a_text_is_refused_and_not_shown():
+    assert monitoring_endpoints(CHAT, None, False, {"chat": "plain-5e0f1c"}) == monitoring_endpoints(CHAT)
+    for key in ("5e0f1c$word", '5e0f1c"; x "', "5e0f1c\\"):
+        with pytest.raises(PlanError, match="service_api_keys.chat cannot be presented by nginx, as its m") as error:
+            monitoring_endpoints(CHAT, None, False, {"chat": key})
+        assert "5e0f1c" not in str(error.value)
+
+
 def test_the_dcgm_port_counts_only_where_there_is_an_exporter():
     assert monitoring_endpoints(CHAT, {"monitoring_dcgm_port": 9100})
     with pytest.raises(PlanError, match="monitoring_dcgm_port is 9100"):
