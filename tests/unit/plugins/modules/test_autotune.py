@@ -37,7 +37,8 @@ shift
 "$@" || {{ status=$?; echo "it says why" >&2; exit $status; }}
 echo "CPU time consumed: 20ms" >&2
 """
-LLAMA_BENCH = """#!/usr/bin/python3
+# Isolated: the module's PYTHONPATH is for another Python.
+LLAMA_BENCH = """#!/usr/bin/python3 -I
 import json, os, sys, time
 if "--help" in sys.argv:
     sys.exit(0)
