@@ -37,9 +37,9 @@ def main(arguments=None):
             wanted = json.load(stream)
         return show(wanted) if options.show else write(wanted)
     except ValueError as error:
-        print("%s is not as role watch has written it: %s." % (options.wanted, error), file=sys.stderr)
+        say("%s is not as role watch has written it: %s." % (options.wanted, error), sys.stderr)
     except OSError as error:
-        print("%s cannot be used: %s." % (error.filename, atomic.words(error)), file=sys.stderr)
+        say("%s cannot be used: %s." % (error.filename, atomic.words(error)), sys.stderr)
     return 2
 
 
@@ -50,10 +50,10 @@ def write(wanted, reader=None):
     families = watch_metrics(wanted, found, round(time.time(), 3), last_whole(text_of(path)))
     atomic.write(path, prometheus_text(families).encode("utf-8"), 0o644)
     for sentence in found["failures"]:
-        print("Not read: %s." % sentence, file=sys.stderr)
+        say("Not read: %s." % sentence, sys.stderr)
     for service, answer in (found["probes"] or {}).items():
         if answer["error"] is not None:
-            print("The probe of %s failed: %s." % (service, answer["error"].rstrip(".")), file=sys.stderr)
+            say("The probe of %s failed: %s." % (service, answer["error"].rstrip(".")), sys.stderr)
     return 0
 
 
@@ -63,12 +63,17 @@ def show(wanted, reader=None):
     found = (reader or Reader(wanted)).read()
     rows = not_as_planned(found["rows"] or [])
     if rows:
-        print("\n".join(table([name.upper() for name in COLUMNS], [[row[name] for name in COLUMNS] for row in rows])))
+        say("\n".join(table([name.upper() for name in COLUMNS], [[row[name] for name in COLUMNS] for row in rows])))
     elif not found["failures"]:
-        print("%s is as planned." % wanted["host"])
+        say("%s is as planned." % wanted["host"])
     for sentence in found["failures"]:
-        print("Not read: %s." % sentence, file=sys.stderr)
+        say("Not read: %s." % sentence, sys.stderr)
     return 2 if found["failures"] else 1 if rows else 0
+
+
+def say(text, stream=None):
+    """Write a line: to the terminal or the journal, where this runs as a program of its own."""
+    (stream or sys.stdout).write(text + "\n")
 
 
 def last_whole(text):

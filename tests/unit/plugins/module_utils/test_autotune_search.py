@@ -113,15 +113,21 @@ def test_what_changes_nothing_is_left_alone():
     assert Search(host, Costs(host, lambda _point, _best: [5.0])).run() == host.found
 
 
+def valley(best, count):
+    """Return the cost of a value, which is least at `best`, and the list of the values that were asked for."""
+    looked = []
+
+    def cost(value):
+        looked.append(value)
+        return 1 + abs(value - best) / count
+
+    return cost, looked
+
+
 @pytest.mark.parametrize(("count", "most"), [(2, 2), (4, 4), (16, 10), (64, 14)])
 def test_a_long_axis_takes_few_looks(count, most):
     for best in range(1, count + 1):
-        looked = []
-
-        def cost(value, best=best, looked=looked):
-            looked.append(value)
-            return 1 + abs(value - best) / count
-
+        cost, looked = valley(best, count)
         assert abs(best_along(list(range(1, count + 1)), count, cost) - best) <= max(1, count // 32)
         assert len(looked) == len(set(looked)) <= most
 

@@ -24,8 +24,8 @@ def run(*speeds, name="short-u1", **changes):
                 **changes)
 
 
-def result(*runs, plan=PLAN, engines=ENGINES, label="before"):
-    found = bench_result.benchmark_result(plan, "box1", label, WHEN, engines, {"load": [], "engine": []},
+def result(*runs, plan=PLAN, engines=None, label="before"):
+    found = bench_result.benchmark_result(plan, "box1", label, WHEN, engines or ENGINES, {"load": [], "engine": []},
                                           {"load": [], "engine": []})
     return dict(found, runs=list(runs))
 

@@ -109,8 +109,8 @@ def said(**changes):
 
 def test_each_length_is_a_run():
     (run,) = llama_bench.parse(said())
-    assert run == {"shape": "engine-p512", "repeats": [{"tokens_per_second": 301.2, "errors": 0},
-                                                      {"tokens_per_second": 299.0, "errors": 0}],
+    assert run == {"shape": "engine-p512",
+                   "repeats": [{"tokens_per_second": 301.2, "errors": 0}, {"tokens_per_second": 299.0, "errors": 0}],
                    "parameters": {"prompt_tokens": 512, "max_tokens": 0, "threads": 3, "batch": 2048, "ubatch": 512,
                                   "build": 11312}}
     assert llama_bench.parse(said(n_prompt=0, n_gen=32))[0]["shape"] == "engine-n32"

@@ -13,10 +13,9 @@ from ansible_collections.inference.host.plugins.module_utils.report_problems imp
 from ansible_collections.inference.host.plugins.module_utils.verify_report import WORST_FIRST, verify_report
 from report_fleets import benchmark, benchmark_file, file, metric, row, run
 
-PLAN = {"instances": [], "settings": [], "warnings": []}
 
-
-def host_of(*rows, plan=PLAN, benchmarks=(), compared=True):
+def host_of(*rows, planned=True, warnings=(), benchmarks=(), compared=True):
+    plan = {"instances": [], "settings": [], "warnings": list(warnings)} if planned else None
     files = {"plans": {"gpu1": {"plan": file(plan)}} if plan else {},
              "benchmarks": [benchmark_file("gpu1", value) for value in benchmarks]}
     if compared:
@@ -36,7 +35,7 @@ def test_a_host_that_is_as_planned_needs_nobody():
 
 def test_what_is_most_urgent_comes_first():
     statuses = ["ok", "partial", "drift", "refused", "unreachable"]
-    host = host_of(*(row("gpu1", "memory", status, status) for status in statuses), plan=dict(PLAN, warnings=["w"]))
+    host = host_of(*(row("gpu1", "memory", status, status) for status in statuses), warnings=["w"])
     assert kinds(host) == ["unreachable", "refused", "drift", "partial", "warning"]
     assert state(problems(host)) == ("Unreachable", "bad")
     assert set(WORST_FIRST) - {"ok"} <= set(KINDS)
@@ -55,13 +54,13 @@ def test_many_rows_that_differ_in_a_number_are_one_problem():
 
 
 def test_what_was_not_made_is_said_and_is_not_urgent():
-    found = problems(host_of(plan=None, compared=False))
+    found = problems(host_of(planned=False, compared=False))
     assert [problem["kind"] for problem in found] == ["no_plan", "not_verified"]
     assert not urgent(found) and state(found) == ("No plan", "warn")
 
 
 def test_a_host_with_nothing_but_warnings_is_as_planned():
-    host = host_of(row("gpu1", "memory", "a"), plan=dict(PLAN, warnings=["w"]))
+    host = host_of(row("gpu1", "memory", "a"), warnings=["w"])
     assert kinds(host) == ["warning"] and state(problems(host)) == ("As planned", "good")
 
 
