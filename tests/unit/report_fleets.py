@@ -89,6 +89,7 @@ def large_host(number):
 def large_fleet(count, labels=("before", "after", "december"), sizes=4, growth=None):
     """The files of `count` hosts that all differ, each read back and measured three times, three services in `sizes`
     shapes. growth: factor from one time to the next, by what is better."""
+    growth = growth or GROWTH
     dice, plans, rows, benchmarks = random.Random(8), {}, [], []
     for number in range(count):
         name = "gpu%03d.example.org" % number
@@ -102,7 +103,7 @@ def large_fleet(count, labels=("before", "after", "december"), sizes=4, growth=N
             runs = []
             for service_name, size in itertools.product(("chat", "embed", "whisper"), range(sizes)):
                 runs.append(run(service_name, "throughput-b%d-p512" % (2 ** size), **{
-                    name_of_it: metric((number + 40) * dice.uniform(0.99, 1.01) * (growth or GROWTH)[better] ** place, unit=unit,
+                    name_of_it: metric((number + 40) * dice.uniform(0.99, 1.01) * growth[better] ** place, unit=unit,
                                        better=better) for name_of_it, (unit, better) in METRICS.items()}))
             value = benchmark(label_of_it, *runs, when="2026-11-2%dT10:00:00Z" % place, host=name)
             benchmarks.append(benchmark_file(name, value))
