@@ -32,6 +32,13 @@ def test_another_threshold_restarts_prometheus_with_it(play, monitor, prometheus
     assert "> 77" in str(prometheus("rules"))
 
 
+def test_scrapers_can_be_named_later(play, host):
+    for wishes, address in (({"monitoring_scrapers": []}, "127.0.0.1:9180"), ({}, "0.0.0.0:9180")):
+        status, said = play("monitoring", output=OUTPUT, **wishes)
+        assert status == 0, said
+        assert address in host.check_output("ss -Hltn")
+
+
 def test_role_monitoring_is_taken_away(play, host):
     status, said = play("restore", role="monitoring")
     assert status == 0, said
