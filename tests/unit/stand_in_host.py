@@ -87,8 +87,11 @@ http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 """
 
 SYSTEMCTL = r"""
-import glob, json, os, shlex, shutil, signal, subprocess, sys, threading, time, uuid
+import contextlib, fcntl, glob, json, os, shlex, shutil, signal, subprocess, sys, threading, time, uuid
 here = os.environ["STAND_IN"]
+# As systemd does for what it starts: a module that was told to stop ignores these from then on, and its children would.
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 def load(folder, unit):
     found = {}
     for path in ([here + folder + "/" + unit.split("@")[0] + "@.service"]
@@ -103,9 +106,26 @@ def state(unit):
         return json.load(open(here + "/state/" + unit))
     except (OSError, ValueError):
         return {"pid": 0, "state": "inactive", "invocation": "", "post": 0}
+holds = []
+@contextlib.contextmanager
+def locked():
+    # A job is begun or cancelled as a whole, as systemd does one after the other.
+    if holds:
+        yield
+        return
+    with open(here + "/lock", "w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        holds.append(stream)
+        try:
+            yield
+        finally:
+            holds.clear()
 def keep(unit, **new):
+    with locked():
+        write(unit, dict(state(unit), **new))
+def write(unit, now):
     with open(here + "/state/" + unit + "." + str(os.getpid()), "w") as stream:
-        json.dump(dict(state(unit), **new), stream)
+        json.dump(now, stream)
     os.replace(stream.name, here + "/state/" + unit)
 def alive(pid):
     try:
@@ -121,37 +141,52 @@ def say(unit, text):
     with open(here + "/journal-" + unit, "a") as stream:
         stream.write(text)
 def run(unit, line, pid):
-    post = subprocess.Popen(shlex.split(line.lstrip("+").replace("$MAINPID", str(pid))), stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)
-    keep(unit, post=post.pid)
+    with locked():
+        post = subprocess.Popen(shlex.split(line.lstrip("+").replace("$MAINPID", str(pid))), stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True)
+        keep(unit, post=post.pid)
     say(unit, post.communicate()[0])
     keep(unit, post=0)
     return post.returncode
 def stop(unit):
-    was = state(unit)
-    if was["state"] == "activating":
-        # With what it waits for: as of systemd, there is no next ExecStartPost.
-        os.killpg(was["starter"], signal.SIGKILL)
-        end(was["post"])
-        keep(unit, state="inactive", pid=0, post=0)
-    elif alive(was["pid"]):
+    cancel(unit)
+    end_old(unit, state(unit)["pid"])
+    keep(unit, state="inactive", pid=0)
+def cancel(unit):
+    with locked():
+        was = state(unit)
+        if was["state"] == "activating":
+            # With what it waits for: as of systemd, there is no next ExecStartPost.
+            os.killpg(was["starter"], signal.SIGKILL)
+            end(was["post"])
+            end(was["pid"])
+            keep(unit, state="inactive", pid=0, post=0)
+def end_old(unit, pid):
+    if alive(pid):
         for line in load("/loaded", unit).get("ExecStop", []):
-            run(unit, line, was["pid"])
-        keep(unit, state="inactive", pid=0)
-    if was["pid"]:
-        end(was["pid"])
+            run(unit, line, pid)
+        end(pid)
+def restart(unit):
+    with locked():
+        cancel(unit)
+        # From now on a stop is the end of this process.
+        old = state(unit)["pid"]
+        keep(unit, state="activating", starter=os.getpid(), post=0)
+    end_old(unit, old)
+    return start(unit)
 def start(unit):
     words = load("/loaded", unit)
     if not words.get("ExecStart"):
         keep(unit, state="failed", pid=0)
         return 1
     cpus = [int(cpu) for cpu in words.get("CPUAffinity", [""])[-1].split()]
-    engine = subprocess.Popen(
-        shlex.split(words["ExecStart"][-1]), stdout=open(here + "/journal-" + unit, "a"), stderr=subprocess.STDOUT,
-        env=dict(os.environ, **dict(pair.split("=", 1) for pair in words.get("Environment", []))),
-        start_new_session=True, preexec_fn=(lambda: os.sched_setaffinity(0, cpus)) if cpus else None)
+    with locked():
+        engine = subprocess.Popen(
+            shlex.split(words["ExecStart"][-1]), stdout=open(here + "/journal-" + unit, "a"), stderr=subprocess.STDOUT,
+            env=dict(os.environ, **dict(pair.split("=", 1) for pair in words.get("Environment", []))),
+            start_new_session=True, preexec_fn=(lambda: os.sched_setaffinity(0, cpus)) if cpus else None)
+        keep(unit, pid=engine.pid, invocation=uuid.uuid4().hex)
     threading.Thread(target=engine.wait, daemon=True).start()
-    keep(unit, state="activating", pid=engine.pid, starter=os.getpid(), invocation=uuid.uuid4().hex)
     for line in words.get("ExecStartPost", []):
         if run(unit, line, engine.pid):
             keep(unit, state="failed", pid=0)
@@ -168,9 +203,9 @@ elif command in ("start", "restart"):
     if os.fork():
         sys.exit(abs(os.waitstatus_to_exitcode(os.wait()[1])))
     os.setsid()  # as systemd, which does not end with its caller
-    stop(units[0])
+    status = restart(units[0])
     sys.stdout.flush()
-    os._exit(start(units[0]))
+    os._exit(status)
 elif command == "stop":
     stop(units[0])
 elif command in ("enable", "disable"):
