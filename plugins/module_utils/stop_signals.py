@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 
 NUMBERS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -30,3 +31,19 @@ def raise_as(error):
     for number in NUMBERS:
         signal.signal(number, stop)
     return check
+
+
+def commands(run_command, check):
+    """Return `run_command` of a module, which lets signals through, and where one has torn a new process before it was
+    its program says that the module was told to stop.
+
+    check: what raise_as has returned.
+    """
+    def run(words):
+        try:
+            # Else a signal that comes while a command runs would end the module at once.
+            return run_command(words, handle_exceptions=False)
+        except subprocess.SubprocessError:
+            check()
+            raise
+    return run

@@ -118,7 +118,6 @@ answer:
   sample: " Paris"
 """
 
-import functools
 import os
 
 from ansible.module_utils.basic import AnsibleModule
@@ -185,8 +184,7 @@ def _run(module, check_stop):
     files = [dict(item, sensitive=False) for item in params["files"]]
     directories = params["directories"]
     root = os.environ.get("INFERENCE_INSTANCE_TEST_ROOT", "")
-    # Else a signal that comes while a command runs would end the module at once.
-    run = functools.partial(module.run_command, handle_exceptions=False)
+    run = stop_signals.commands(module.run_command, check_stop)
     one = rollout.Rollout(params["instance"], systemd.Systemd(run), nginx_registry.Registry(root),
                           params["drain_seconds"], lambda: _ask(params), check_stop)
     one.check_port()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 
 import pytest
 from ansible_collections.inference.host.plugins.module_utils import stop_signals
@@ -40,3 +41,18 @@ def test_a_signal_whose_exception_was_dropped_is_told_when_asked(check):
     Told()
     with pytest.raises(Stopped, match="stopped by SIGTERM"):
         check()
+
+
+def test_a_signal_that_reached_a_new_process_first_is_no_fault_of_the_command():
+    def torn(_words, handle_exceptions):
+        assert not handle_exceptions
+        raise subprocess.SubprocessError("Exception occurred in preexec_fn.")
+
+    def told():
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        stop_signals.commands(torn, told)(["true"])
+    with pytest.raises(subprocess.SubprocessError):
+        stop_signals.commands(torn, lambda: None)(["true"])
+    assert stop_signals.commands(lambda words, **_how: (0, words, ""), told)(["true"]) == (0, ["true"], "")
