@@ -53,6 +53,10 @@ class Systemd:
         _status, out, _error = self.call("show", "--property=" + ",".join(units.PROPERTIES), *names)
         return units.parse_show(out)
 
+    def is_up(self, unit):
+        """Return whether a unit runs or is about to."""
+        return self.show([unit]).get(unit, {}).get("ActiveState") in ("active", "activating")
+
     def strangers(self, pattern, names):
         """Return the units of the pattern that run, have failed or are enabled, and are not among the names."""
         alive = "--state=active,activating,deactivating,reloading,failed"

@@ -120,12 +120,12 @@ stopped:
 
 import contextlib
 import os
-import re
 import select
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.inference.host.plugins.module_utils import (
     autotune_bench,
+    bench_host,
     bench_unit,
     engine_run,
     llama_bench,
@@ -156,7 +156,6 @@ ARGUMENT_SPEC = {
     "noise_percent": {"type": "float", "default": 10},
     "spread_percent": {"type": "float", "default": 25},
 }
-HELP_SECONDS = 30
 MORE_SECONDS = 600
 """Beyond its limit, the module is given up after so long."""
 MEASURED_WITH = ("cache_type", "arguments", "load_mode", "allocator", "memory_lock", "gpus")
@@ -167,8 +166,7 @@ def main():
     """Carry the arguments to the search and its answer back."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     check_stop = stop_signals.raise_as(llama_bench.BenchError)
-    # Else a signal that comes while a command runs would end the module at once.
-    host = systemd.Systemd(lambda words: module.run_command(words, handle_exceptions=False))
+    host = systemd.Systemd(stop_signals.commands(module.run_command, check_stop))
     try:
         result = run(module.params, host, module.check_mode, check_stop)
     except (llama_bench.BenchError, PlanError, systemd.UnitError, engine_run.EngineError, OSError) as error:
@@ -179,23 +177,18 @@ def main():
 def run(params, host, check_mode, check_stop):
     """Search, and return the module's result."""
     instance, space = params["instance"], Space(params["space"])
-    program = os.path.join(os.path.dirname(params["engine_path"]), llama_bench.PROGRAM)
-    if not os.access(program, os.X_OK):
-        raise PlanError("%s is not there, and without it nothing can be measured; install an engine that has it."
-                        % program)
+    program = bench_host.program_beside(
+        params["engine_path"], ", and without it nothing can be measured; install an engine that has it.")
     model = needed_path(instance, model_path(instance, params["models_dir"]))
     guard = autotune_bench.guard_unit(instance)
-    if active(host, guard):
+    if host.is_up(guard):
         raise PlanError("%s runs: another search of %s has not ended; wait for it, or stop that unit, which starts the "
                         "service again." % (guard, instance["name"]))
-    running = active(host, instance["unit"])
-    if running and not params["stop"]:
-        raise PlanError("%s runs, and beside it its engine cannot be measured; autotune_stop_instances is false: set "
-                        "it to true." % instance["unit"])
+    running = bench_host.must_stop(
+        host, instance["unit"], params["stop"], "autotune_stop_instances is false: set it to true.")
     if check_mode:
         return {"tuned": None, "stopped": running}
-    _status, said = engine_run.ask([program, "--help"], HELP_SECONDS)
-    options = sorted(set(re.findall(r"--[a-z][a-z-]*", said)))
+    options = bench_host.options_of(program)
     trials = Trials(os.path.join(params["state"], instance["service"] + ".json"), fingerprint(params, model),
                     params["forget"])
     bench = autotune_bench.Bench(
@@ -221,10 +214,6 @@ def run(params, host, check_mode, check_stop):
     return {"tuned": dict(tuned, known=trials.known), "stopped": running}
 
 
-def active(host, unit):
-    return host.show([unit]).get(unit, {}).get("ActiveState") in ("active", "activating")
-
-
 def start_guard(host, params):
     """Start what brings the unit back when this process is gone. It is also a lock: there is one of its name."""
     seconds = params["limit_seconds"] * (2 if params["sweep"] else 1) + MORE_SECONDS
@@ -241,7 +230,7 @@ def still_wanted(host, guard, check_stop):
     poll.register(1, 0)
     if any(event & (select.POLLERR | select.POLLHUP) for _handle, event in poll.poll(0)):
         raise llama_bench.BenchError("the connection was lost")
-    if guard and not active(host, guard):
+    if guard and not host.is_up(guard):
         raise llama_bench.BenchError("%s has ended, and the service runs again; a repeat goes on from here" % guard)
 
 

@@ -85,12 +85,11 @@ stopped:
 """
 
 import math
-import os
-import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.inference.host.plugins.module_utils import (
+    bench_host,
     bench_shapes,
     bench_state,
     bench_stats,
@@ -113,7 +112,6 @@ ARGUMENT_SPEC = {
     "noise_percent": {"type": "float", "default": 10},
     "spread_percent": {"type": "float", "default": 25},
 }
-HELP_SECONDS = 30
 SHOWN = 400
 
 
@@ -121,8 +119,7 @@ def main():
     """Carry the arguments to llama-bench and its answer back."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     check_stop = stop_signals.raise_as(llama_bench.BenchError)
-    # Else a signal that comes while a command runs would end the module at once.
-    host = systemd.Systemd(lambda words: module.run_command(words, handle_exceptions=False))
+    host = systemd.Systemd(stop_signals.commands(module.run_command, check_stop))
     try:
         result = run(module.params, host, module.check_mode, check_stop)
     except (llama_bench.BenchError, PlanError, systemd.UnitError, engine_run.EngineError) as error:
@@ -136,19 +133,16 @@ def run(params, host, check_mode, check_stop):
     (shape,) = bench_shapes.shapes_of([params["shape"]])
     if shape["level"] != "engine":
         raise PlanError("shape %s has level service; module benchmark_load measures that." % shape["name"])
-    program = os.path.join(os.path.dirname(params["engine_path"]), llama_bench.PROGRAM)
-    if not os.access(program, os.X_OK):
-        raise PlanError("%s is not there; the engine was installed without it, so leave shapes of level engine out of "
-                        "benchmark_shapes, or install one that has it." % program)
+    program = bench_host.program_beside(
+        params["engine_path"], "; the engine was installed without it, so leave shapes of level engine out of "
+        "benchmark_shapes, or install one that has it.")
     model = needed_path(instance, model_path(instance, params["models_dir"]))
-    running = host.show([instance["unit"]]).get(instance["unit"], {}).get("ActiveState") in ("active", "activating")
-    if running and not params["stop"]:
-        raise PlanError("%s runs, and beside it its engine cannot be measured; benchmark_stop_instances is false: set "
-                        "it to true, or leave shapes of level engine out of benchmark_shapes." % instance["unit"])
+    running = bench_host.must_stop(
+        host, instance["unit"], params["stop"], "benchmark_stop_instances is false: set it to true, or leave shapes of "
+        "level engine out of benchmark_shapes.")
     if check_mode:
         return {"runs": [], "stopped": running}
-    _status, said = engine_run.ask([program, "--help"], HELP_SECONDS)
-    options = sorted(set(re.findall(r"--[a-z][a-z-]*", said)))
+    options = bench_host.options_of(program)
     commands = llama_bench.bench_commands(instance, program, model, shape, options)
     deadline = time.monotonic() + shape["limit_seconds"]
     try:
