@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 
 import pytest
 from conftest import KEY
@@ -10,11 +11,16 @@ from conftest import KEY
 
 @pytest.fixture
 def page(play, kept):
-    """Read the host back and return the report's text without its marks, and verify's exit status."""
+    """Read the host back and return the report's text without its marks, and verify's exit status.
+
+    Of the benchmarks one alone, as other work of the machine may well make one worse than the other.
+    """
+    (kept / "last/lab1").mkdir(parents=True, exist_ok=True)
+    shutil.copy(kept / "benchmarks/lab1/after.json", kept / "last/lab1")
     assert play("plan", output=str(kept / "plans")).returncode == 0
     verified = play("verify", output=str(kept / "reports"))
     done = play("report", output=str(kept / "report.html"), plans=str(kept / "plans"), reports=str(kept / "reports"),
-                benchmarks=str(kept / "benchmarks"), title="The <lab>")
+                benchmarks=str(kept / "last"), title="The <lab>")
     assert done.returncode == 0, done.stdout
     text = (kept / "report.html").read_text()
     assert KEY not in text
