@@ -71,7 +71,8 @@ def test_a_real_client_speaks_tls_and_needs_the_key(status, site):
 @pytest.mark.parametrize("host", HOSTS)
 def test_the_key_is_seen_by_root_alone(ask, site, host):
     # A process may end before its environment is read.
-    said = ask(host, "ps -eo args; journalctl --no-pager; cat /proc/[0-9]*/environ /var/log/nginx/* 2>/dev/null || true")
+    said = ask(host, "ps -eo args; journalctl --no-pager;"
+                     " cat /proc/[0-9]*/environ /var/log/nginx/* 2>/dev/null || true")
     assert "sshd" in said
     # Not compared in the assertion, which would print all of it.
     seen = site.key in said
