@@ -346,7 +346,6 @@ def test_a_run_that_is_told_to_stop_goes_back(host, moment):
     host.model("two", "good Paris")
     said = killed(host, signal.SIGTERM, MOMENTS[moment])
     assert "stopped by SIGTERM" in json.loads(said)["msg"]
-    print(said)
     assert host.is_as("one")
 
 
